@@ -1,0 +1,143 @@
+package domain
+
+import "time"
+
+// SecretRequest is an authenticated, well-formed and authorized request to
+// change one secret.
+type SecretRequest struct {
+	Principal Principal
+	Ref       SecretRef
+	Command   SecretCommand
+	Origin    Origin
+}
+
+// SecretResult is what a change of a secret led to.
+type SecretResult struct {
+	// Secret is the state at Version. After a create or a metadata change its
+	// plaintext values are open; after a field change that field's alone.
+	Secret Secret
+	// Event is what was appended, now or by the request that this one
+	// repeats; "" when nothing had to change.
+	Event    EventType
+	Position uint64 // of that event, else the position this node has applied
+	Version  uint64
+	At       time.Time // the event's folded time
+	// Replayed says that an earlier request with the same Idempotency-Key
+	// appended the event. Secret is then the state as it stands now.
+	Replayed bool
+	// KeyDestroyed says, after a delete, that the secret's keys are gone.
+	KeyDestroyed bool
+}
+
+// DirectoryRequest is an authorized request to change a directory.
+type DirectoryRequest struct {
+	Principal Principal
+	Org       OrgID
+	Command   DirectoryCommand
+	Origin    Origin
+}
+
+// DirectoryResult is what a change of a directory led to.
+type DirectoryResult struct {
+	// Event is what was appended, now or by the repeated request, as recorded
+	// (its ids are those of the first request); nil when nothing had to
+	// change.
+	Event    Event
+	Position uint64
+	Replayed bool
+}
+
+// SecretQuery asks for one page of the living secrets of a scope, by id.
+type SecretQuery struct {
+	Org      OrgID
+	Scope    Scope
+	Category string   // "" for any
+	Tags     []string // all must be there
+	Text     string   // substring of id or name; "" for any
+	After    SecretID // exclusive; "" from the start
+	Limit    int      // rows to return at most
+	Examine  int      // rows to look at, at most
+}
+
+// SecretPage is one page: metadata only, values are nil.
+type SecretPage struct {
+	Secrets []Secret
+	// Next is the After of the next page, "" when this is the last. It can
+	// stand beside fewer rows than asked for, even none.
+	Next SecretID
+}
+
+// HistoryQuery asks for one page of a secret's history.
+type HistoryQuery struct {
+	Ref       SecretRef
+	Ascending bool
+	// After is the version to go on behind, exclusive; 0 from the start (or,
+	// descending, from the newest).
+	After uint64
+	Limit int
+}
+
+// HistoryPage is one page of history. More says that another follows.
+type HistoryPage struct {
+	Entries []HistoryEntry
+	More    bool
+}
+
+// EffectiveQuery asks for one page of what resolves from a list of scopes.
+type EffectiveQuery struct {
+	Org     OrgID
+	Scopes  []Scope // most specific first
+	After   SecretID
+	Limit   int
+	Examine int
+}
+
+// EffectiveSecret is one secretId with every scope that has it.
+type EffectiveSecret struct {
+	Secret Secret  // the first scope's, metadata only
+	Scopes []Scope // in the order of the query
+}
+
+// EffectivePage is one page of the effective set.
+type EffectivePage struct {
+	Secrets []EffectiveSecret
+	Next    SecretID
+}
+
+// IdempotentEvent is the event that a request with an Idempotency-Key
+// appended.
+type IdempotentEvent struct {
+	Stream   Stream
+	Position uint64
+	Version  uint64
+	At       time.Time // folded
+}
+
+// LogStatus is what a log says about itself.
+type LogStatus struct {
+	// Created is the stream's creation time: with position and event id it
+	// identifies the log that a checkpoint belongs to.
+	Created time.Time
+	// First and Head are the first and last position, both 0 when empty.
+	First, Head uint64
+	// Clock is the log server's clock at the answer.
+	Clock time.Time
+}
+
+// Access is one access record: who touched what, whether it was allowed and
+// which rule decided. It never holds a value, a key or a token.
+type Access struct {
+	Org     OrgID
+	Actor   Actor
+	Action  string // "read", "mint", "release", "history", "list", "admin", …
+	Scope   Scope
+	Secret  SecretID
+	Field   FieldKey
+	Outcome string // "allowed", "denied", "failed"
+	Code    Code   // of the refusal, if any
+	Rule    Rule
+	Method  string
+	Route   string
+	Origin  Origin
+	Time    time.Time
+}
