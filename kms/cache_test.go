@@ -1,0 +1,157 @@
+package kms
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+type cached struct {
+	n     int
+	wiped bool
+}
+
+func testCache(size int) *cache[string, cached] {
+	return newCache[string](size, func(c *cached) { *c = cached{wiped: true} })
+}
+
+func value(n int) func(context.Context) (cached, error) {
+	return func(context.Context) (cached, error) { return cached{n: n}, nil }
+}
+
+// Invariant 7, against a model: at most max entries, the one used longest ago
+// goes, and no wiped value is ever given out.
+func TestCacheIsABoundedLRU(t *testing.T) {
+	names := []string{"a", "b", "c", "d", "e", "f"}
+	rapid.Check(t, func(t *rapid.T) {
+		size := rapid.IntRange(1, 5).Draw(t, "size")
+		c := testCache(size)
+		var model []string // used last first
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			name := rapid.SampledFrom(names).Draw(t, "name")
+			at := -1
+			for i, m := range model {
+				if m == name {
+					at = i
+				}
+			}
+			if at >= 0 {
+				model = append(model[:at], model[at+1:]...)
+			}
+			if rapid.IntRange(0, 4).Draw(t, "evict") == 0 {
+				c.evict(name)
+			} else {
+				loaded := false
+				v, err := c.get(context.Background(), name, func(context.Context) (cached, error) {
+					loaded = true
+					return cached{n: int(name[0])}, nil
+				})
+				if err != nil || v.wiped || v.n != int(name[0]) {
+					t.Fatalf("%s: %v, error %v", name, v, err)
+				}
+				if loaded != (at < 0) {
+					t.Fatalf("%s: loaded %v, the model has it at %d", name, loaded, at)
+				}
+				model = append([]string{name}, model...)
+				model = model[:min(len(model), size)]
+			}
+			if c.len() != len(model) {
+				t.Fatalf("%d entries, the model has %d", c.len(), len(model))
+			}
+		}
+	})
+}
+
+func TestCacheLoadsOnce(t *testing.T) {
+	c := testCache(10)
+	var loads atomic.Int32
+	release, begun := make(chan struct{}), make(chan struct{})
+	load := func(context.Context) (cached, error) {
+		if loads.Add(1) == 1 {
+			close(begun)
+		}
+		<-release
+		return cached{n: 1}, nil
+	}
+	var wg sync.WaitGroup
+	for range 32 {
+		wg.Go(func() {
+			if v, err := c.get(t.Context(), "a", load); err != nil || v.n != 1 {
+				t.Errorf("%v, error %v", v, err)
+			}
+		})
+	}
+	<-begun
+	// A load under way holds up no other key.
+	if v, err := c.get(t.Context(), "b", value(2)); err != nil || v.n != 2 {
+		t.Errorf("another key: %v, error %v", v, err)
+	}
+	close(release)
+	wg.Wait()
+	if n := loads.Load(); n != 1 {
+		t.Fatalf("%d loads", n)
+	}
+}
+
+// Invariant 6.
+func TestCacheKeepsNothingThatWasEvictedWhileLoading(t *testing.T) {
+	c := testCache(10)
+	v, err := c.get(t.Context(), "a", func(context.Context) (cached, error) {
+		c.evict("a")
+		return cached{n: 1}, nil
+	})
+	if !errors.Is(err, ErrKeyNotFound) || v.n != 0 || c.len() != 0 {
+		t.Fatalf("%v, error %v, %d entries", v, err, c.len())
+	}
+	if v, err := c.get(t.Context(), "a", value(2)); err != nil || v.n != 2 {
+		t.Fatalf("later: %v, error %v", v, err)
+	}
+}
+
+func TestCacheKeepsNoFailure(t *testing.T) {
+	c, failure := testCache(10), errors.New("failure")
+	if _, err := c.get(t.Context(), "a", func(context.Context) (cached, error) { return cached{}, failure }); !errors.Is(err, failure) {
+		t.Fatal(err)
+	}
+	if v, err := c.get(t.Context(), "a", value(1)); err != nil || v.n != 1 {
+		t.Fatalf("%v, error %v", v, err)
+	}
+}
+
+// The request that loads may be given up, or panic; those who wait for it
+// then load themselves.
+func TestCacheOutlivesItsLeader(t *testing.T) {
+	for name, end := range map[string]func() (cached, error){
+		"given up": func() (cached, error) { return cached{}, context.Canceled },
+		"panic":    func() (cached, error) { panic("in load") },
+	} {
+		c := testCache(10)
+		release, begun := make(chan struct{}), make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			defer func() { _ = recover() }()
+			_, _ = c.get(t.Context(), "a", func(context.Context) (cached, error) {
+				close(begun)
+				<-release
+				return end()
+			})
+		})
+		<-begun
+		wg.Go(func() {
+			if v, err := c.get(t.Context(), "a", value(7)); err != nil || v.n != 7 {
+				t.Errorf("%s: %v, error %v", name, v, err)
+			}
+		})
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := c.get(gone, "a", value(8)); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: a waiter whose context has ended: %v", name, err)
+		}
+		close(release)
+		wg.Wait()
+	}
+}

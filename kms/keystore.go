@@ -1,0 +1,87 @@
+package kms
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/chancery-dev/chancery/domain"
+)
+
+// Errors of a [KeyStore]. One that can't be reached wraps [ErrUnavailable].
+// They are the domain's, so that a store needs nothing of this package.
+var (
+	// ErrKeyExists: there is a key of this id already.
+	ErrKeyExists = domain.ErrKeyExists
+	// ErrKeyNotFound: there is no such key; it was erased or never made.
+	ErrKeyNotFound = domain.ErrKeyNotFound
+)
+
+// StoredKey is one wrapped key as it lies in a [KeyStore].
+type StoredKey = domain.StoredKey
+
+// KeyStore holds wrapped keys. It is no log: secret keys are erased for good.
+// Ids and orgs are of A-Z a-z 0-9 _ - only. All methods are safe for
+// concurrent use, and a read sees every write that returned before it began.
+//
+// A write that fails with anything but ErrKeyExists may or may not have been
+// stored. A key that was stored so is never used, and swept.
+type KeyStore interface {
+	// CreateOrgKey stores a new org key, durable on nil. Of several calls
+	// with the same org and id exactly one succeeds, the others get
+	// ErrKeyExists. Org keys are never erased.
+	CreateOrgKey(ctx context.Context, org, id string, record []byte) error
+	// OrgKeys gives the org keys of one organization, in sequence order.
+	OrgKeys(ctx context.Context, org string) iter.Seq2[StoredKey, error]
+	// AllOrgKeys gives the org keys of every organization, in sequence order.
+	AllOrgKeys(ctx context.Context) iter.Seq2[StoredKey, error]
+	// CreateSecretKey stores a new secret key, durable on nil, or gives
+	// ErrKeyExists. It is written by itself, never through a staging file
+	// that an erasure would not reach.
+	CreateSecretKey(ctx context.Context, kekID string, record []byte) error
+	// SecretKey gives a secret key, or ErrKeyNotFound.
+	SecretKey(ctx context.Context, kekID string) (StoredKey, error)
+	// EraseSecretKey overwrites every stored copy of the key, durable on nil.
+	// nil also when there is none.
+	EraseSecretKey(ctx context.Context, kekID string) error
+	// SecretKeys gives every stored secret key with a sequence above after,
+	// in sequence order, as of some moment after the call.
+	SecretKeys(ctx context.Context, after uint64) iter.Seq2[StoredKey, error]
+}
+
+// LogStatus is how the event log and this node's view of it stand.
+type LogStatus struct {
+	Created time.Time // when the stream was made: its identity
+	Head    uint64    // the last position in the log; 0 when it is empty
+	Applied uint64    // the last position that Claims reflects
+}
+
+// EventLog tells how the event log stands.
+type EventLog interface {
+	// Status reads Head no later than Applied, so Applied >= Head means that
+	// everything up to Head is applied. While a projection is rebuilt, Applied
+	// says how far that is, or 0, before Claims first answers from it.
+	Status(ctx context.Context) (LogStatus, error)
+}
+
+// Claims answers from the projection of the event log.
+type Claims interface {
+	// KekClaimed says whether any event ever claimed the secret key, also
+	// when its secret is deleted since.
+	KekClaimed(kek domain.KekID) (bool, error)
+	// DataKeyUsed says whether an event used the data key for an envelope. It
+	// must know every data key younger than MaxDataKeyAge and every one of a
+	// field's current envelope.
+	DataKeyUsed(dek domain.DekID) (bool, error)
+}
+
+// StoreEmpty says whether the store holds no key at all.
+func StoreEmpty(ctx context.Context, s KeyStore) (bool, error) {
+	for _, err := range s.AllOrgKeys(ctx) {
+		return false, err
+	}
+	for _, err := range s.SecretKeys(ctx, 0) {
+		return false, err
+	}
+	return true, nil
+}
