@@ -127,7 +127,10 @@ type LogStatus struct {
 // Access is one access record: who touched what, whether it was allowed and
 // which rule decided. It never holds a value, a key or a token.
 type Access struct {
-	Org     OrgID
+	Org OrgID // the actor's
+	// Target is the organization that was acted on: the actor's own, except
+	// for what administrators of the bootstrap organization do elsewhere.
+	Target  OrgID
 	Actor   Actor
 	Action  string // "read", "mint", "release", "history", "list", "admin", …
 	Scope   Scope

@@ -1,0 +1,145 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/chancery-dev/chancery/domain"
+	"github.com/chancery-dev/chancery/httpapi/wire"
+)
+
+// call is one request on its way through its checks. A handler finds
+// everything that is the same for all routes read and checked.
+type call struct {
+	*Server
+	ctx       context.Context
+	route     route
+	http      *http.Request
+	param     func(name string) string
+	principal domain.Principal
+	origin    domain.Origin
+	query     url.Values
+	body      []byte
+	expect    domain.Expectation
+	// minPosition is what Chancery-Min-Position asks for, 0 for nothing.
+	minPosition uint64
+	// access is the record of this request, as far as it is known yet.
+	access domain.Access
+}
+
+// serve runs a route's checks in the contract's order, then its handler.
+func (s *Server) serve(r route) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		c.Set(routeKey, r)
+		call := s.newCall(r, c)
+		for _, check := range []func() error{call.authenticate, call.limit, call.readBody, call.readHeaders, call.readQuery} {
+			if err := check(); err != nil {
+				return err
+			}
+		}
+		a, err := r.handler(call)
+		if err != nil {
+			return err
+		}
+		return s.answer(c, a)
+	}
+}
+
+func (s *Server) newCall(r route, c echo.Context) *call {
+	request := c.Request()
+	request.Body = http.MaxBytesReader(c.Response(), request.Body, wire.MaxBody)
+	origin := domain.Origin{RequestID: requestID(c), ClientIP: c.RealIP(), UserAgent: printable(request.UserAgent())}
+	return &call{
+		Server: s, ctx: request.Context(), route: r, http: request, param: pathParam(c), origin: origin,
+		access: domain.Access{Method: r.method, Route: r.path, Origin: origin, Time: s.config.Now()},
+	}
+}
+
+// pathParam gives a path parameter with its escapes undone: echo matches the
+// path as it was sent and leaves them in. One that cannot be undone stays as
+// it is; no id is spelled so.
+func pathParam(c echo.Context) func(string) string {
+	return func(name string) string {
+		raw := c.Param(name)
+		if c.Request().URL.RawPath == "" {
+			return raw
+		}
+		if s, err := url.PathUnescape(raw); err == nil {
+			return s
+		}
+		return raw
+	}
+}
+
+// authorize is the line between what a request asks and what it gets: behind
+// it the caller may, and this node is where the caller wants it. A denial is
+// recorded with the rule that decided.
+func (c *call) authorize(action string, d domain.Decision) error {
+	c.access.Action, c.access.Rule = action, d.Rule
+	if err := d.Err(); err != nil {
+		return errors.Join(c.record(outcomeDenied, domain.CodeForbidden), err)
+	}
+	return c.await()
+}
+
+// may authorizes an action on a scope of the caller's organization.
+func (c *call) may(a domain.Action, s domain.Scope) error {
+	c.access.Scope = s
+	return c.authorize(string(a), c.principal.May(a, s))
+}
+
+// await waits until this node has applied the position asked for.
+func (c *call) await() error {
+	if c.minPosition <= c.config.State.Position() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, c.config.MaxWait)
+	defer cancel()
+	err := c.config.State.WaitFor(ctx, c.minPosition)
+	switch {
+	case err == nil:
+		return nil
+	case c.ctx.Err() != nil:
+		return c.ctx.Err()
+	case ctx.Err() != nil:
+		return &domain.Error{
+			Code: domain.CodePositionNotReached, Detail: "this node has not applied the position yet", RetryAfter: time.Second,
+		}
+	}
+	return unavailable("this node does not follow the log at the moment")
+}
+
+// fresh refuses to release values and keys on a node that has lost the log.
+func (c *call) fresh() error {
+	if c.config.State.Fresh(c.config.Now()) != nil {
+		return unavailable("this node has not heard from the log lately enough")
+	}
+	return nil
+}
+
+func unavailable(detail string) error {
+	return &domain.Error{Code: domain.CodeUnavailable, Detail: detail, RetryAfter: time.Second}
+}
+
+// allowed records that the caller gets what it asked for. Nothing may be
+// released unless it returns nil.
+func (c *call) allowed() error { return c.record(outcomeAllowed, "") }
+
+// record makes the access record durable. When that fails nothing may be
+// told but that the service is unavailable.
+func (c *call) record(outcome string, code domain.Code) error {
+	if c.config.Recorder == nil {
+		return nil
+	}
+	a := c.access
+	a.Outcome, a.Code = outcome, code
+	if err := c.config.Recorder.Record(c.ctx, a); err != nil {
+		return unavailable("the access could not be recorded")
+	}
+	return nil
+}

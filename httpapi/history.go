@@ -1,0 +1,133 @@
+package httpapi
+
+import (
+	"strconv"
+
+	"github.com/chancery-dev/chancery/domain"
+	"github.com/chancery-dev/chancery/httpapi/wire"
+)
+
+// getHistory answers with what was done to a secret, over all its
+// incarnations.
+func getHistory(c *call) (answer, error) {
+	ref, err := c.ref()
+	if err != nil {
+		return answer{}, err
+	}
+	ascending, err := c.ascending()
+	if err != nil {
+		return answer{}, err
+	}
+	p, err := c.page(rowsLimit, strconv.FormatBool(ascending))
+	if err != nil {
+		return answer{}, err
+	}
+	q := domain.HistoryQuery{Ref: ref, Ascending: ascending, Limit: p.limit}
+	if p.after != "" {
+		var ok bool
+		if q.After, ok = wire.ParseUint(p.after); !ok {
+			return answer{}, errCursor()
+		}
+	}
+	if err := c.may(domain.ActionHistory, ref.Scope); err != nil {
+		return answer{}, err
+	}
+	s, err := c.config.State.SecretMetadata(ref)
+	if err != nil {
+		return answer{}, err
+	}
+	if s.Version == 0 {
+		return answer{}, errSecretNotFound()
+	}
+	found, err := c.config.State.History(q)
+	if err != nil {
+		return answer{}, err
+	}
+	rows := make([]wire.HistoryEntry, 0, len(found.Entries))
+	for _, e := range found.Entries {
+		rows = append(rows, c.historyEntry(e))
+	}
+	a := answer{data: rows}
+	if found.More && len(found.Entries) > 0 {
+		a.page = p.next(strconv.FormatUint(found.Entries[len(found.Entries)-1].Version, 10))
+	}
+	return a, c.allowed()
+}
+
+func (c *call) historyEntry(e domain.HistoryEntry) wire.HistoryEntry {
+	row := wire.HistoryEntry{
+		Position: e.Position, EventID: e.ID.String(), Type: string(e.Type), Time: wire.NewTime(e.At),
+		Actor:   wire.Actor{Kind: string(e.Actor.Kind), ID: e.Actor.ID, Name: e.Actor.ID, KeyID: string(e.Actor.KeyID)},
+		Version: e.Version, Changes: changesOf(e.Details.Changes),
+		RequestID: e.Origin.RequestID, ClientIP: e.Origin.ClientIP, UserAgent: e.Origin.UserAgent,
+		Reason: e.Origin.Reason, RunID: e.Origin.RunID,
+	}
+	if e.Actor.Kind == domain.ActorAgent {
+		row.Actor.Name = c.config.State.AgentName(c.principal.Org, domain.AgentID(e.Actor.ID))
+	}
+	for _, f := range e.Details.Fields {
+		row.Fields = append(row.Fields, wire.HistoryField{Key: string(f.Key), Sensitivity: string(f.Sensitivity)})
+	}
+	return row
+}
+
+func changesOf(c domain.Changes) *wire.Changes {
+	if c == (domain.Changes{}) {
+		return nil
+	}
+	w := &wire.Changes{Name: changeOf(c.Name), Category: changeOf(c.Category)}
+	if c.Tags != nil {
+		w.Tags = &wire.TagsSet{To: append([]string{}, c.Tags.To...)}
+		if c.Tags.From != nil {
+			w.Tags.From = append([]string{}, *c.Tags.From...)
+		}
+	}
+	return w
+}
+
+func changeOf(c *domain.Change[string]) *wire.Change {
+	if c == nil {
+		return nil
+	}
+	return &wire.Change{From: c.From, To: c.To}
+}
+
+// getSecretAsOf answers with a secret's metadata as it stood at a time or a
+// version.
+func getSecretAsOf(c *call, ref domain.SecretRef) (answer, error) {
+	look, err := c.asOf(ref)
+	if err != nil {
+		return answer{}, err
+	}
+	if err := c.may(domain.ActionHistory, ref.Scope); err != nil {
+		return answer{}, err
+	}
+	s, ok, err := look()
+	if err != nil {
+		return answer{}, err
+	}
+	if !ok || !s.Exists {
+		return answer{}, domain.Errorf(domain.CodeSecretNotFound, "there was no such secret then")
+	}
+	data, err := metadataOf(s)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{data: wire.SecretAsOf{Aggregate: data}, version: s.Version}, c.allowed()
+}
+
+// asOf reads the one of at and version that is there.
+func (c *call) asOf(ref domain.SecretRef) (func() (domain.Secret, bool, error), error) {
+	if !c.query.Has(paramVersion) {
+		at, err := wire.ParseTime(c.query.Get(paramAt))
+		if err != nil {
+			return nil, asQuery(err)
+		}
+		return func() (domain.Secret, bool, error) { return c.config.State.SecretAtTime(ref, at.Time) }, nil
+	}
+	version, ok := wire.ParseUint(c.query.Get(paramVersion))
+	if !ok || version == 0 || c.query.Has(paramAt) {
+		return nil, domain.Errorf(domain.CodeInvalidQuery, "give one of at and version; a version is a number from 1")
+	}
+	return func() (domain.Secret, bool, error) { return c.config.State.SecretAtVersion(ref, version) }, nil
+}

@@ -1,0 +1,146 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/chancery-dev/chancery/domain"
+	"github.com/chancery-dev/chancery/httpapi/wire"
+)
+
+// routeKey is where serve leaves its route for the metrics.
+const routeKey = "chancery.route"
+
+// outermost is around every request, also those that match no route: it sets
+// the headers of every response, turns errors and panics into problems, and
+// counts.
+func (s *Server) outermost(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		start := s.config.Now()
+		header := c.Response().Header()
+		header.Set("Cache-Control", "no-store")
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("Referrer-Policy", "no-referrer")
+		header.Set("Cross-Origin-Resource-Policy", "same-origin")
+		header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		if c.IsTLS() {
+			header.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		code := ""
+		if err := s.guarded(c, next); err != nil {
+			code = string(s.fail(c, err))
+		}
+		s.metrics.observe(c, code, s.config.Now().Sub(start))
+		return nil
+	}
+}
+
+// errPanic is what becomes of a panic.
+var errPanic = errors.New("httpapi: a handler panicked")
+
+// guarded runs the handler; a panic becomes an error. What was panicked with
+// is not shown anywhere, since it could hold a value: its type and the stack
+// are logged. The stack holds no argument that could be one.
+func (s *Server) guarded(c echo.Context, next echo.HandlerFunc) (err error) {
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		if e, ok := p.(error); ok && errors.Is(e, http.ErrAbortHandler) {
+			panic(p) // net/http's own way to end a connection
+		}
+		s.config.Logger.ErrorContext(c.Request().Context(), "a handler panicked",
+			slog.String("requestId", requestID(c)), slog.String("type", fmt.Sprintf("%T", p)), slog.String("stack", string(debug.Stack())))
+		err = errPanic
+	}()
+	id, err := s.chooseRequestID(c.Request())
+	c.Response().Header().Set(wire.HeaderRequestID, id)
+	if err != nil {
+		return err
+	}
+	return next(c)
+}
+
+// requestID gives the id under which a request is answered and logged.
+func requestID(c echo.Context) string { return c.Response().Header().Get(wire.HeaderRequestID) }
+
+// chooseRequestID takes the client's id if it is well-formed, else a new one.
+func (s *Server) chooseRequestID(r *http.Request) (string, error) {
+	if given := r.Header.Values(wire.HeaderRequestID); len(given) == 1 && wire.ValidToken(given[0]) {
+		return given[0], nil
+	}
+	return s.newID("req_")
+}
+
+// fail answers with an error's problem and gives its code. It is the one
+// place where errors become answers.
+func (s *Server) fail(c echo.Context, err error) domain.Code {
+	err = s.refusal(c, err)
+	p := wire.NewProblem(err, requestID(c))
+	header := c.Response().Header()
+	switch p.Status {
+	case http.StatusUnauthorized:
+		header.Set("WWW-Authenticate", `Bearer realm="chancery"`)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		header.Set(wire.HeaderRetryAfter, strconv.Itoa(retryAfter(err)))
+	}
+	if c.Response().Committed {
+		return p.Code // an answer was cut off; there is no second one
+	}
+	body, err := encodeJSON(p)
+	if err != nil {
+		s.config.Logger.ErrorContext(c.Request().Context(), "a problem could not be encoded", slog.String("requestId", p.Instance))
+	}
+	header.Set("Content-Type", wire.ContentProblem)
+	s.send(c, p.Status, body)
+	return p.Code
+}
+
+// refusal gives what the caller may be told of an error, and logs what it may
+// not.
+func (s *Server) refusal(c echo.Context, err error) error {
+	if e, ok := errors.AsType[*domain.Error](err); ok && e.Code != domain.CodeInternal {
+		return e
+	}
+	if e, ok := errors.AsType[*echo.HTTPError](err); ok {
+		switch e.Code {
+		case http.StatusNotFound:
+			return domain.Errorf(domain.CodeRouteNotFound, "there is no such route")
+		case http.StatusMethodNotAllowed:
+			return domain.Errorf(domain.CodeMethodNotAllowed, "the route does not have this method")
+		}
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return domain.Errorf(domain.CodeUnavailable, "the request was given up before it was answered")
+	}
+	s.config.Logger.ErrorContext(c.Request().Context(), "a request failed",
+		slog.String("requestId", requestID(c)), slog.String("method", c.Request().Method), slog.String("route", routeName(c)), slog.Any("error", err))
+	return err
+}
+
+// retryAfter gives the whole seconds of an error's advice, at least 1.
+func retryAfter(err error) int {
+	e, ok := errors.AsType[*domain.Error](err)
+	if !ok || e.RetryAfter <= time.Second {
+		return 1
+	}
+	return int((e.RetryAfter + time.Second - 1) / time.Second)
+}
+
+// send writes an answer. That the client has gone is no fault of ours.
+func (s *Server) send(c echo.Context, status int, body []byte) {
+	c.Response().Header().Set("Content-Length", strconv.Itoa(len(body)))
+	c.Response().WriteHeader(status)
+	if _, err := c.Response().Write(body); err != nil {
+		s.config.Logger.DebugContext(c.Request().Context(), "an answer was not taken", slog.String("requestId", requestID(c)))
+	}
+}

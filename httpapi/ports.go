@@ -1,0 +1,126 @@
+package httpapi
+
+import (
+	"context"
+	"time"
+
+	"github.com/chancery-dev/chancery/domain"
+)
+
+// Writer carries changes out: it loads, decides, seals, appends and waits
+// until this node's [State] has applied the event.
+//
+// A refusal is a [domain.Error]. A result is durable. An error that is not
+// outcome_unknown means that nothing was stored.
+type Writer interface {
+	// ChangeSecret changes one secret. Plaintext values in the result are
+	// open, as [domain.SecretResult] says.
+	ChangeSecret(ctx context.Context, r domain.SecretRequest) (domain.SecretResult, error)
+	// ChangeDirectory changes an organization's directory.
+	ChangeDirectory(ctx context.Context, r domain.DirectoryRequest) (domain.DirectoryResult, error)
+}
+
+// State is what this node knows of the log. Every method is safe for
+// concurrent use; results are the caller's own but for what they share
+// immutably.
+type State interface {
+	// Position is the last position that was applied.
+	Position() uint64
+	// WaitFor returns when position has been applied, with ctx's error when
+	// that ends first, and with another when the state follows no longer.
+	WaitFor(ctx context.Context, position uint64) error
+	// Serving is nil once the node knows what the log held when it started to
+	// follow it. Before that it knows no API key.
+	Serving() error
+	// Fresh is nil while the node has heard from the log lately enough to
+	// release values and keys.
+	Fresh(now time.Time) error
+
+	// Secret gives a secret with its stored values, one with Exists false
+	// where there is none.
+	Secret(ref domain.SecretRef) (domain.Secret, error)
+	// SecretMetadata is Secret without values.
+	SecretMetadata(ref domain.SecretRef) (domain.Secret, error)
+	// ListSecrets gives a page by id, in byte order.
+	ListSecrets(ctx context.Context, q domain.SecretQuery) (domain.SecretPage, error)
+	// Effective gives a page, by id, of what lies in any of several scopes.
+	Effective(ctx context.Context, q domain.EffectiveQuery) (domain.EffectivePage, error)
+	// History gives a page of a secret's events, over all its incarnations.
+	History(q domain.HistoryQuery) (domain.HistoryPage, error)
+	// SecretAtVersion gives a secret's metadata as it stood after its n-th
+	// event; false when it has no such event.
+	SecretAtVersion(ref domain.SecretRef, version uint64) (domain.Secret, bool, error)
+	// SecretAtTime gives it as it stood after every event not later than at;
+	// false when there was none.
+	SecretAtTime(ref domain.SecretRef, at time.Time) (domain.Secret, bool, error)
+
+	// Directory shows an organization's directory to f, which must neither
+	// keep nor change it; an unknown organization's is empty. It returns f's
+	// error.
+	Directory(org domain.OrgID, f func(*domain.Directory) error) error
+	// Authenticate finds an API key by its lookup id, and the rights of its
+	// agent as they are now; false when there is none or its agent is
+	// archived. Whether the key is revoked or has expired is for the caller
+	// to see.
+	Authenticate(lookupID string) (domain.APIKey, domain.Principal, bool)
+	// AgentName gives an agent's name, "" for one that is unknown.
+	AgentName(org domain.OrgID, agent domain.AgentID) string
+	// Organizations gives up to limit organizations with ids behind after, in
+	// byte order, and whether more follow.
+	Organizations(after domain.OrgID, limit int) ([]domain.ScopeState, bool, error)
+	// Scopes gives an organization's scopes of one kind in the same way.
+	Scopes(org domain.OrgID, kind domain.ScopeKind, after string, limit int) ([]domain.ScopeState, bool, error)
+	// Keys gives an agent's API keys in the same way.
+	Keys(org domain.OrgID, agent domain.AgentID, after domain.APIKeyID, limit int) ([]domain.APIKey, bool, error)
+	// Memberships gives up to limit rows behind after, an opaque text that
+	// this method returned, and the after of the next page or "".
+	Memberships(org domain.OrgID, agent domain.AgentID, after string, limit int) ([]domain.Membership, string, error)
+}
+
+// Keys is the keyring. keys are the living secret's key ids, none where there
+// is no secret. The caller clears the keys that it gets.
+type Keys interface {
+	// Mint makes a data key for a field: the key, its wrapped form (base64)
+	// and the id of the secret key that wraps it.
+	Mint(ctx context.Context, ref domain.SecretRef, field domain.FieldKey, agent domain.AgentID, keys []domain.KekID) (key [32]byte, ciphertext string, kek domain.KekID, err error)
+	// Release unwraps a data key: that of current, the field's present
+	// envelope ("" for none), or a fresh one of the agent's own; anything
+	// else is data_key_mismatch.
+	Release(ctx context.Context, ref domain.SecretRef, field domain.FieldKey, agent domain.AgentID, keys []domain.KekID, ciphertext, current string) ([32]byte, error)
+	// OpenField opens a plaintext field's stored value.
+	OpenField(ctx context.Context, ref domain.SecretRef, field domain.FieldKey, v domain.Sealed) (domain.Plaintext, error)
+}
+
+// Recorder keeps the access log.
+type Recorder interface {
+	// Record is durable when it returns nil.
+	Record(ctx context.Context, a domain.Access) error
+}
+
+// Outcomes of an access record.
+const (
+	outcomeAllowed = "allowed"
+	outcomeDenied  = "denied"
+	outcomeFailed  = "failed"
+)
+
+// Actions of access records beside those of [domain.Action].
+const (
+	actionAdmin        = "admin"
+	actionAuthenticate = "authenticate"
+)
+
+// Health tells how the process is.
+type Health interface {
+	// Live is nil while the process can go on.
+	Live() error
+	// Ready lists what keeps this node from serving; nothing when it serves.
+	Ready(ctx context.Context) []Unready
+}
+
+// Unready is one part that is not ready. Both texts are shown to anybody: they
+// are fixed words, never an error's.
+type Unready struct {
+	Part   string // "log", "projection", "keys"
+	Reason string
+}
