@@ -1,0 +1,185 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/chancery-dev/chancery/domain"
+)
+
+// Options are the free choices of a [JetStream]. The zero value is usable.
+type Options struct {
+	// Replicas is for a stream that must be made: 1 (the default), 3 or 5.
+	Replicas int
+	// Foreign lists proven foreign messages by position: SHA-256 of the raw
+	// message, which is its header block exactly as stored (from "NATS/1.0"
+	// to the empty line; nothing if it has no headers) and then its data. A
+	// message that is no event and is listed here is yielded as a Recorded
+	// with its Position and these Raw bytes, without Stream and Event.
+	Foreign map[uint64][32]byte
+	// Logger is told when following the log must start anew. Default: silent.
+	Logger *slog.Logger
+}
+
+// JetStream is the [Log] on a NATS server, embedded or not. Safe for
+// concurrent use.
+type JetStream struct {
+	jetStreamBroker
+	appender appender
+	foreign  map[uint64][32]byte
+	logger   *slog.Logger
+}
+
+var _ Log = (*JetStream)(nil)
+
+// OpenJetStream makes the events' stream when it is missing, verifies it and
+// the server, and gives the log. The connection must come from [Connect] or
+// [Embedded.Connect] and stays the caller's to close. Errors:
+// ErrConfiguration, ErrUnavailable.
+func OpenJetStream(ctx context.Context, nc *nats.Conn, o Options) (*JetStream, error) {
+	b, err := openBroker(ctx, nc, eventsConfig(max(1, o.Replicas)))
+	if err != nil {
+		return nil, err
+	}
+	l := &JetStream{jetStreamBroker: b, foreign: o.Foreign, logger: o.Logger}
+	if l.logger == nil {
+		l.logger = slog.New(slog.DiscardHandler)
+	}
+	l.appender = appender{broker: &l.jetStreamBroker, timing: defaultTiming()}
+	return l, l.Verify(ctx)
+}
+
+// Append implements [Log].
+func (l *JetStream) Append(ctx context.Context, stream domain.Stream, after uint64, p domain.Proposed) (domain.Recorded, error) {
+	return l.appender.append(ctx, stream, after, p)
+}
+
+// Bootstrap implements [Log].
+func (l *JetStream) Bootstrap(ctx context.Context, stream domain.Stream, ps []domain.Proposed) ([]domain.Recorded, error) {
+	return l.appender.bootstrap(ctx, stream, ps)
+}
+
+// Load implements [Log].
+func (l *JetStream) Load(ctx context.Context, stream domain.Stream) iter.Seq2[domain.Recorded, error] {
+	subject := domain.SubjectPrefix + stream.Subject()
+	return func(yield func(domain.Recorded, error) bool) {
+		last, ok, err := l.last(ctx, subject)
+		switch {
+		case err != nil:
+			yield(domain.Recorded{}, err)
+		case ok:
+			l.deliver(ctx, delivery{filter: subject, until: last.position}, yield)
+		}
+	}
+}
+
+// Read implements [Log].
+func (l *JetStream) Read(ctx context.Context, after uint64) iter.Seq2[domain.Recorded, error] {
+	return func(yield func(domain.Recorded, error) bool) {
+		status, err := l.Status(ctx)
+		switch {
+		case err != nil:
+			yield(domain.Recorded{}, err)
+		case after < status.Head:
+			l.deliver(ctx, delivery{last: after, until: status.Head}, yield)
+		}
+	}
+}
+
+// Follow implements [Log].
+func (l *JetStream) Follow(ctx context.Context, after uint64) iter.Seq2[domain.Recorded, error] {
+	return func(yield func(domain.Recorded, error) bool) {
+		l.deliver(ctx, delivery{last: after}, yield)
+	}
+}
+
+// Status implements [Log].
+func (l *JetStream) Status(ctx context.Context) (domain.LogStatus, error) {
+	info, err := l.info(ctx)
+	if err != nil {
+		return domain.LogStatus{}, err
+	}
+	s := domain.LogStatus{Created: info.Created.UTC(), Head: info.State.LastSeq, Clock: info.TimeStamp.UTC()}
+	if s.Head > 0 {
+		s.First = info.State.FirstSeq
+	}
+	return s, nil
+}
+
+// Verify implements [Log].
+func (l *JetStream) Verify(ctx context.Context) error {
+	if err := l.verify(ctx); err != nil {
+		return err
+	}
+	info, err := l.info(ctx)
+	if err != nil {
+		return err
+	}
+	return verifyComplete(info.State)
+}
+
+// apiTimeout bounds one question to the server.
+const apiTimeout = 5 * time.Second
+
+// jetStreamBroker is one stream of a JetStream server, as appending sees it.
+type jetStreamBroker struct {
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	config jetstream.StreamConfig // as it must be
+	fault  Fault                  // set by tests alone
+}
+
+func openBroker(ctx context.Context, nc *nats.Conn, config jetstream.StreamConfig) (jetStreamBroker, error) {
+	if nc.Opts.ReconnectBufSize >= 0 {
+		// A buffered message is sent after its append was reported as failed.
+		return jetStreamBroker{}, &ConfigurationError{Setting: "reconnect buffer of the connection", Want: "off", Got: "on"}
+	}
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(apiTimeout))
+	if err != nil {
+		return jetStreamBroker{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	b := jetStreamBroker{nc: nc, js: js, config: config}
+	_, err = b.info(ctx)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		// Two nodes may do this at once; the same configuration twice is no
+		// error, and another is found by verify.
+		if _, err = js.CreateStream(ctx, config); errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			err = nil
+		}
+	}
+	if err != nil {
+		return jetStreamBroker{}, fmt.Errorf("%w: stream %s: %w", ErrUnavailable, config.Name, err)
+	}
+	return b, b.verify(ctx)
+}
+
+func (b *jetStreamBroker) info(ctx context.Context) (*jetstream.StreamInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	s, err := b.js.Stream(ctx, b.config.Name)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return s.CachedInfo(), nil
+}
+
+func (b *jetStreamBroker) verify(ctx context.Context) error {
+	if limit := b.nc.MaxPayload(); limit < minPayload {
+		return &ConfigurationError{Setting: "max_payload", Want: fmt.Sprintf("at least %d", minPayload), Got: fmt.Sprint(limit)}
+	}
+	info, err := b.info(ctx)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return &ConfigurationError{Stream: b.config.Name, Setting: "the stream", Want: "there", Got: "missing"}
+	}
+	if err != nil {
+		return err
+	}
+	return verifyStream(b.config, info.Config)
+}

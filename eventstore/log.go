@@ -1,0 +1,55 @@
+package eventstore
+
+import (
+	"context"
+	"iter"
+
+	"github.com/chancery-dev/chancery/domain"
+)
+
+// Log is the log of all events.
+//
+// Iterators yield an error at most once, as their last pair. They may be left
+// at any time and hold no resources afterwards.
+type Log interface {
+	// Append stores one event if the last event of the stream is at position
+	// after (0: the stream has none), and gives it as it is recorded, At left
+	// zero. Nil means durable.
+	//
+	// ErrConflict: not stored, another event came first. ErrUnavailable: not
+	// stored, try later. ErrUncertain: it may or may not be stored, and
+	// finding out failed. ErrRefused: this event can never be stored as it is.
+	//
+	// Once sending began, the end of ctx does not cut the append short.
+	// Appending the same event (same id, same bytes, same after) again is
+	// safe: it is stored once, and the answer is its one position.
+	Append(ctx context.Context, stream domain.Stream, after uint64, p domain.Proposed) (domain.Recorded, error)
+
+	// Bootstrap stores the events in order on one stream, all or none, if the
+	// whole log is empty; else ErrConflict. The other errors are Append's.
+	Bootstrap(ctx context.Context, stream domain.Stream, ps []domain.Proposed) ([]domain.Recorded, error)
+
+	// Load yields every event that the stream has as of the call, in order.
+	// ErrUnavailable: the log cannot be reached. When ctx ends first, its
+	// error is yielded: a reading that ends without an error is complete.
+	Load(ctx context.Context, stream domain.Stream) iter.Seq2[domain.Recorded, error]
+
+	// Read yields every event after a position, to the head as of the call.
+	// Its errors are Load's.
+	Read(ctx context.Context, after uint64) iter.Seq2[domain.Recorded, error]
+
+	// Follow yields every event after a position, then those to come. It ends
+	// with ctx (then without an error), with ErrCorrupt, or with ErrReplaced,
+	// and with nothing else: it survives lost connections and consumers
+	// without gap or repeat.
+	//
+	// What it yields may not be durable yet, by what is just being appended.
+	Follow(ctx context.Context, after uint64) iter.Seq2[domain.Recorded, error]
+
+	// Status asks the log about itself. ErrUnavailable: it cannot be reached.
+	Status(ctx context.Context) (domain.LogStatus, error)
+
+	// Verify checks that the log still is configured as it must be and that
+	// no event is missing. ErrConfiguration names the setting that is not.
+	Verify(ctx context.Context) error
+}

@@ -1,0 +1,192 @@
+package eventstore
+
+import (
+	"context"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/chancery-dev/chancery/domain"
+)
+
+// Memory is a [Log] in this process's memory, for tests: it keeps nothing
+// when the process ends, so for it "durable" means "applied". It encodes,
+// decodes and settles by the same code as [JetStream]. Safe for concurrent
+// use.
+type Memory struct {
+	broker   memoryBroker
+	appender appender
+}
+
+var _ Log = (*Memory)(nil)
+
+// NewMemory gives an empty log that was created at a time and reads that
+// clock. fault may be nil.
+func NewMemory(now func() time.Time, fault Fault) *Memory {
+	l := &Memory{broker: memoryBroker{created: now().UTC(), now: now, fault: fault, grown: make(chan struct{})}}
+	l.appender = appender{
+		broker: &l.broker,
+		timing: timing{ack: time.Second, settle: 100 * time.Millisecond, pause: time.Millisecond},
+	}
+	return l
+}
+
+// Append implements [Log].
+func (l *Memory) Append(ctx context.Context, stream domain.Stream, after uint64, p domain.Proposed) (domain.Recorded, error) {
+	return l.appender.append(ctx, stream, after, p)
+}
+
+// Bootstrap implements [Log].
+func (l *Memory) Bootstrap(ctx context.Context, stream domain.Stream, ps []domain.Proposed) ([]domain.Recorded, error) {
+	return l.appender.bootstrap(ctx, stream, ps)
+}
+
+// Load implements [Log].
+func (l *Memory) Load(ctx context.Context, stream domain.Stream) iter.Seq2[domain.Recorded, error] {
+	return func(yield func(domain.Recorded, error) bool) {
+		l.read(ctx, domain.SubjectPrefix+stream.Subject(), 0, yield)
+	}
+}
+
+// Read implements [Log].
+func (l *Memory) Read(ctx context.Context, after uint64) iter.Seq2[domain.Recorded, error] {
+	return func(yield func(domain.Recorded, error) bool) {
+		l.read(ctx, allEvents, after, yield)
+	}
+}
+
+// Follow implements [Log].
+func (l *Memory) Follow(ctx context.Context, after uint64) iter.Seq2[domain.Recorded, error] {
+	return func(yield func(domain.Recorded, error) bool) {
+		if after > l.broker.head() {
+			yield(domain.Recorded{}, ErrReplaced)
+			return
+		}
+		for {
+			head, grown := l.broker.watch()
+			if !l.yield(ctx, allEvents, after, head, yield) {
+				return
+			}
+			after = head
+			select {
+			case <-ctx.Done():
+				return
+			case <-grown:
+			}
+		}
+	}
+}
+
+// read hands out what there is, or says that ctx ended before.
+func (l *Memory) read(ctx context.Context, subject string, after uint64, yield yieldFunc) {
+	left := false
+	l.yield(ctx, subject, after, l.broker.head(), func(r domain.Recorded, err error) bool {
+		left = !yield(r, err) || err != nil
+		return !left
+	})
+	if err := ctx.Err(); err != nil && !left {
+		yield(domain.Recorded{}, err)
+	}
+}
+
+// yield hands out what lies in (after, until] and says whether to go on.
+func (l *Memory) yield(ctx context.Context, subject string, after, until uint64, yield yieldFunc) bool {
+	for {
+		m, ok := l.broker.find(subject, after)
+		if !ok || m.position > until {
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		r, err := decode(m)
+		if !yield(r, err) || err != nil {
+			return false
+		}
+		after = m.position
+	}
+}
+
+// Status implements [Log].
+func (l *Memory) Status(context.Context) (domain.LogStatus, error) {
+	head := l.broker.head()
+	return domain.LogStatus{Created: l.broker.created, First: min(1, head), Head: head, Clock: l.broker.now().UTC()}, nil
+}
+
+// Verify implements [Log].
+func (l *Memory) Verify(context.Context) error { return nil }
+
+// memoryBroker is the message store of a Memory.
+type memoryBroker struct {
+	created time.Time
+	now     func() time.Time
+	fault   Fault
+
+	mu       sync.Mutex
+	messages []stored      // position is index + 1
+	grown    chan struct{} // closed and replaced with every write
+}
+
+// send implements broker.
+func (b *memoryBroker) send(_ context.Context, w write, attempt int) (uint64, error) {
+	var position uint64
+	err := b.fault.inject(writeOp(w, attempt), func() error {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if last := b.last(w.rivals()); last != w.after {
+			return ErrConflict
+		}
+		for _, m := range w.messages {
+			b.messages = append(b.messages, stored{
+				subject: m.subject, position: uint64(len(b.messages) + 1), data: m.body,
+				headers: map[string][]string{RecordHeader: {string(m.record)}},
+			})
+		}
+		position = uint64(len(b.messages))
+		close(b.grown)
+		b.grown = make(chan struct{})
+		return nil
+	})
+	return position, outcome(err)
+}
+
+// next implements broker.
+func (b *memoryBroker) next(_ context.Context, subject string, after uint64) (m stored, ok bool, err error) {
+	err = b.fault.inject(Op{Kind: OpLookUp, Subject: subject, Attempt: 1}, func() error {
+		m, ok = b.find(subject, after)
+		return nil
+	})
+	return m, ok, err
+}
+
+func (b *memoryBroker) find(subject string, after uint64) (stored, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := after; i < uint64(len(b.messages)); i++ {
+		if subject == allEvents || b.messages[i].subject == subject {
+			return b.messages[i], true
+		}
+	}
+	return stored{}, false
+}
+
+// last gives the position of a subject's last message, 0 for none.
+func (b *memoryBroker) last(subject string) uint64 {
+	for i := len(b.messages) - 1; i >= 0; i-- {
+		if subject == allEvents || b.messages[i].subject == subject {
+			return b.messages[i].position
+		}
+	}
+	return 0
+}
+
+func (b *memoryBroker) head() uint64 {
+	head, _ := b.watch()
+	return head
+}
+
+func (b *memoryBroker) watch() (head uint64, grown <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return uint64(len(b.messages)), b.grown
+}

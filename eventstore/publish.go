@@ -1,0 +1,143 @@
+package eventstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Headers of an atomic batch (NATS ADR-50).
+const (
+	batchIDHeader       = "Nats-Batch-Id"
+	batchSequenceHeader = "Nats-Batch-Sequence"
+	batchCommitHeader   = "Nats-Batch-Commit"
+)
+
+// send implements broker.
+func (b *jetStreamBroker) send(ctx context.Context, w write, attempt int) (uint64, error) {
+	var position uint64
+	err := b.fault.inject(writeOp(w, attempt), func() error {
+		if !b.nc.IsConnected() {
+			return fmt.Errorf("%w: not connected", ErrUnavailable)
+		}
+		var err error
+		if w.first {
+			position, err = b.sendBatch(ctx, w.messages, attempt)
+		} else {
+			position, err = b.sendOne(ctx, w.messages[0], w.after)
+		}
+		return err
+	})
+	return position, outcome(err)
+}
+
+func (b *jetStreamBroker) sendOne(ctx context.Context, m message, after uint64) (uint64, error) {
+	ack, err := b.js.PublishMsg(ctx, natsMessage(m),
+		jetstream.WithExpectStream(b.config.Name), jetstream.WithExpectLastSequencePerSubject(after))
+	if err != nil {
+		return 0, err
+	}
+	return ack.Sequence, nil
+}
+
+// sendBatch publishes one atomic batch on an empty stream. The server checks
+// the expectation on the first message and stores all with the last one. Each
+// attempt is a batch of its own.
+func (b *jetStreamBroker) sendBatch(ctx context.Context, ms []message, attempt int) (uint64, error) {
+	id := ms[0].event.ID.String() + "-" + strconv.Itoa(attempt)
+	for i, m := range ms {
+		msg := natsMessage(m)
+		msg.Header.Set(batchIDHeader, id)
+		msg.Header.Set(batchSequenceHeader, strconv.Itoa(i+1))
+		if i == 0 {
+			msg.Header.Set(jetstream.ExpectedLastSeqHeader, "0")
+		}
+		if i == len(ms)-1 {
+			msg.Header.Set(batchCommitHeader, "1")
+		}
+		answer, err := b.nc.RequestMsgWithContext(ctx, msg)
+		if err != nil {
+			return 0, err
+		}
+		if i < len(ms)-1 && len(answer.Data) == 0 {
+			continue // staged
+		}
+		var ack struct {
+			Sequence uint64              `json:"seq"`
+			Error    *jetstream.APIError `json:"error"`
+		}
+		if err := json.Unmarshal(answer.Data, &ack); err != nil {
+			return 0, err
+		}
+		if ack.Error != nil {
+			return 0, ack.Error
+		}
+		if i == len(ms)-1 && ack.Sequence == uint64(len(ms)) {
+			return ack.Sequence, nil
+		}
+	}
+	return 0, errors.New("the batch was not acknowledged")
+}
+
+func natsMessage(m message) *nats.Msg {
+	msg := &nats.Msg{Subject: m.subject, Header: nats.Header{}, Data: m.body}
+	if m.record != nil {
+		msg.Header[RecordHeader] = []string{string(m.record)}
+	}
+	return msg
+}
+
+// Codes of refusals (errors.json of nats-server) that say for certain that
+// this message was not stored, beside the two of a wrong expectation, one for
+// single and one for replicated streams or batches. Others, like a failed
+// write (10077), do not say so.
+const codeWrongLastSequenceConstant jetstream.ErrorCode = 10164
+
+func notStored(c jetstream.ErrorCode) bool {
+	return slices.Contains([]jetstream.ErrorCode{
+		10002, // resource limits exceeded for account
+		10008, // JetStream system temporarily unavailable
+		10023, // insufficient resources
+		10028, // insufficient memory resources available
+		10039, // JetStream not enabled for account
+		10047, // insufficient storage resources available
+		10054, // message size exceeds maximum allowed
+		10060, // expected stream does not match
+		10076, // JetStream not enabled
+		10097, // header size exceeds maximum allowed of 64k
+		10109, // invalid operation on sealed stream
+		10174, // atomic publish is disabled
+		10176, // atomic publish batch is incomplete
+	}, c)
+}
+
+// outcome says what an error of sending means for what was sent.
+func outcome(err error) error {
+	if err == nil {
+		return nil
+	}
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
+		switch {
+		case api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence, api.ErrorCode == codeWrongLastSequenceConstant:
+			return fmt.Errorf("%w: %w", ErrConflict, err)
+		case notStored(api.ErrorCode):
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		return err
+	}
+	for _, notSent := range []error{
+		nats.ErrNoResponders, jetstream.ErrNoStreamResponse, nats.ErrReconnectBufExceeded,
+		nats.ErrConnectionDraining, nats.ErrMaxPayload, nats.ErrHeadersNotSupported,
+	} {
+		if errors.Is(err, notSent) {
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+	}
+	return err
+}

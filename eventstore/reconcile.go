@@ -1,0 +1,106 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/chancery-dev/chancery/domain"
+)
+
+const (
+	reconcileInterval = 30 * time.Second
+	reconcileBatch    = 256
+)
+
+// Reconciler finishes what deletes began: for every deleted incarnation
+// without a key.destroyed it erases the keys and then appends that event. It
+// is the only writer of key.destroyed on its node, so deletes never queue for
+// the organization's keys stream.
+//
+// A crash after the secret.deleted leaves the keys to the next run; a crash
+// after the erasure leaves the event to it: both steps are idempotent.
+type Reconciler struct {
+	executor *Executor
+	logger   *slog.Logger
+	wake     chan struct{}
+}
+
+// NewReconciler gives a reconciler that works through the executor's parts.
+func NewReconciler(x *Executor, logger *slog.Logger) *Reconciler {
+	return &Reconciler{executor: x, logger: logger, wake: make(chan struct{}, 1)}
+}
+
+// Wake asks for a run soon. It never blocks.
+func (r *Reconciler) Wake() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run reconciles when woken and at an interval, until ctx ends. What fails is
+// tried again soon, and logged unless the node is only catching up.
+func (r *Reconciler) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		pause := reconcileInterval
+		if err := r.Reconcile(ctx); err != nil && ctx.Err() == nil {
+			pause = retryAfter
+			level := slog.LevelError
+			if domain.CodeOf(err) == domain.CodeUnavailable {
+				level = slog.LevelDebug
+			}
+			r.logger.LogAttrs(ctx, level, "destroying the keys of deleted secrets failed; it will be tried again", slog.Any("error", err))
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-r.wake:
+		}
+		timer.Stop()
+	}
+}
+
+// Reconcile works until nothing is pending. On nil every deleted secret that
+// the projection knows has its keys destroyed and recorded as such.
+func (r *Reconciler) Reconcile(ctx context.Context) error {
+	for {
+		pending, err := r.executor.State.PendingDestructions(reconcileBatch)
+		if err != nil || len(pending) == 0 {
+			return err
+		}
+		for _, d := range pending {
+			if err := r.destroy(ctx, d); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (r *Reconciler) destroy(ctx context.Context, d domain.KeyDestroyed) error {
+	x := r.executor
+	if err := x.Sealer.Destroy(ctx, d.KekIDs); err != nil {
+		return err
+	}
+	stream := domain.KeysStream{Org: d.Ref.Org}
+	version, head, err := x.State.StreamHead(stream)
+	if err != nil {
+		return err
+	}
+	p, err := x.proposeAs(domain.Actor{Kind: domain.ActorSystem, ID: "reconciler"}, domain.Origin{}, version)
+	if err != nil {
+		return err
+	}
+	p.Event = d
+	recorded, err := x.Log.Append(ctx, stream, head, p)
+	if errors.Is(err, ErrConflict) {
+		// Another node was first, perhaps with this very event: look again.
+		return x.catchUp(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return x.Awaiter.WaitFor(ctx, recorded.Position)
+}

@@ -1,0 +1,376 @@
+package eventstore
+
+import (
+	"encoding/hex"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/chancery-dev/chancery/domain"
+)
+
+// errForm is the fault of bytes that are not in the one form that
+// encodeRecord writes: unknown, missing, repeated or misspelt members, another
+// order, blanks, other escapes, trailing bytes.
+var errForm = errors.New("the record is not in its one form")
+
+// recordReader reads the one form of a record and nothing else. After a fault
+// it reads nothing more, and what it returned is meaningless.
+type recordReader struct {
+	rest  string
+	fault error
+}
+
+// decodeRecord is the inverse of encodeRecord. The stream is the one of the
+// subject that the record lies on; the record must name exactly that one. The
+// result shares memory with s.
+func decodeRecord(stream domain.Stream, s string) (record, error) {
+	if !utf8.ValidString(s) {
+		return record{}, errForm
+	}
+	r := recordReader{rest: s}
+	rec := record{Record: domain.Record{Stream: stream}}
+	r.literal(`{"specversion":"1.0"`)
+	rec.ID = r.ulid(`,"id":`)
+	r.literal(`,"source":"chancery"`)
+	rec.Type = domain.EventType(r.text(`,"type":`))
+	if r.text(`,"subject":`) != stream.Subject() {
+		r.fail(errSubject)
+	}
+	rec.Time = r.time(`,"time":`)
+	r.literal(`,"datacontenttype":"application/json","data":{"v":`)
+	r.version()
+	if r.text(`,"org":`) != string(stream.Organization()) {
+		r.fail(errSubject)
+	}
+	r.details(&rec)
+	rec.Origin = domain.Origin{
+		RequestID:      r.optional(`,"requestId":`),
+		ClientIP:       r.optional(`,"clientIp":`),
+		UserAgent:      r.optional(`,"userAgent":`),
+		Reason:         r.optional(`,"reason":`),
+		RunID:          r.optional(`,"runId":`),
+		IdempotencyKey: r.optional(`,"idempotencyKey":`),
+	}
+	r.hash(`,"bodyHash":`, &rec.bodyHash)
+	r.directory(&rec.Details)
+	r.literal(`}}`)
+	if r.rest != "" {
+		r.fail(errForm)
+	}
+	if ref, ok := stream.(domain.SecretStream); ok && (rec.Details.Scope != ref.Ref.Scope || rec.Details.SecretID != ref.Ref.ID) {
+		r.fail(errSubject)
+	}
+	return rec, r.fault
+}
+
+var (
+	errSubject = errors.New("the record does not belong to the subject it lies on")
+	errVersion = errors.New("the record has an unknown version")
+)
+
+func (r *recordReader) version() {
+	if !strings.HasPrefix(r.rest, recordVersion+`,`) {
+		r.fail(errVersion)
+		return
+	}
+	r.rest = r.rest[len(recordVersion):]
+}
+
+func (r *recordReader) details(rec *record) {
+	d := &rec.Details
+	d.Scope = r.scope()
+	d.SecretID = parsed(r, r.optional(`,"secretId":`), domain.ParseSecretID)
+	rec.Version = r.uint(`,"version":`)
+	if r.skip(`,"kekIds":[`) {
+		for more := true; more; more = r.more(']') {
+			d.KekIDs = append(d.KekIDs, parsed(r, r.text(``), domain.ParseKekID))
+		}
+	}
+	rec.Actor.Kind = domain.ActorKind(r.text(`,"actor":{"kind":`))
+	if rec.Actor.Kind != domain.ActorAgent && rec.Actor.Kind != domain.ActorSystem {
+		r.fail(errForm)
+	}
+	rec.Actor.ID = r.text(`,"id":`)
+	rec.Actor.KeyID = parsed(r, r.optional(`,"keyId":`), domain.ParseAPIKeyID)
+	r.literal(`}`)
+	if r.skip(`,"fields":[`) {
+		for more := true; more; more = r.more(']') {
+			f := r.field()
+			if n := len(d.Fields); n > 0 && f.Key <= d.Fields[n-1].Key {
+				r.fail(errForm) // sorted, so also distinct
+			}
+			d.Fields = append(d.Fields, f)
+		}
+	}
+	if r.skip(`,"changes":{`) {
+		d.Changes = r.changes()
+	}
+}
+
+func (r *recordReader) scope() domain.Scope {
+	if !r.skip(`,"scope":`) {
+		return domain.Scope{}
+	}
+	kind := r.text(``)
+	s, err := domain.ParseScope(kind, r.text(`,"scopeId":`))
+	if err != nil {
+		r.fail(errForm)
+	}
+	return s
+}
+
+func (r *recordReader) field() domain.FieldMetadata {
+	f := domain.FieldMetadata{
+		Key:         parsed(r, r.text(`{"key":`), domain.ParseFieldKey),
+		Sensitivity: parsed(r, r.text(`,"sensitivity":`), domain.ParseSensitivity),
+		DekID:       parsed(r, r.optional(`,"dekId":`), domain.ParseDekID),
+	}
+	r.literal(`}`)
+	return f
+}
+
+func (r *recordReader) changes() domain.Changes {
+	var c domain.Changes
+	first := true
+	// Each member may be missing, at least one is there, and a comma stands
+	// between two.
+	next := func(name string) bool {
+		if !first {
+			name = `,` + name
+		}
+		found := r.skip(name)
+		first = first && !found
+		return found
+	}
+	if next(`"name":{`) {
+		c.Name = r.change()
+	}
+	if next(`"category":{`) {
+		c.Category = r.change()
+	}
+	if next(`"tags":{`) {
+		c.Tags = &domain.Change[[]string]{}
+		if r.skip(`"from":[`) {
+			from := r.list()
+			c.Tags.From = &from
+			r.literal(`,`)
+		}
+		r.literal(`"to":[`)
+		c.Tags.To = r.list()
+		r.literal(`}`)
+	}
+	if first {
+		r.fail(errForm)
+	}
+	r.literal(`}`)
+	return c
+}
+
+func (r *recordReader) change() *domain.Change[string] {
+	c := &domain.Change[string]{}
+	if r.skip(`"from":`) {
+		from := r.text(``)
+		c.From = &from
+		r.literal(`,`)
+	}
+	c.To = r.text(`"to":`)
+	r.literal(`}`)
+	return c
+}
+
+func (r *recordReader) directory(d *domain.Details) {
+	d.TeamID = r.optional(`,"teamId":`)
+	d.Agent = parsed(r, r.optional(`,"agentId":`), domain.ParseAgentID)
+	d.Role = parsed(r, r.optional(`,"role":`), domain.ParseRole)
+	d.KeyID = parsed(r, r.optional(`,"keyId":`), domain.ParseAPIKeyID)
+	if strings.HasPrefix(r.rest, `,"expiresAt":`) {
+		if d.ExpiresAt = r.time(`,"expiresAt":`); d.ExpiresAt.IsZero() {
+			r.fail(errForm)
+		}
+	}
+	d.Note = r.optional(`,"note":`)
+}
+
+// parsed checks a member's text; an absent one (which is "") stays zero.
+func parsed[T any](r *recordReader, s string, parse func(string) (T, error)) T {
+	var zero T
+	if s == "" || r.fault != nil {
+		return zero
+	}
+	v, err := parse(s)
+	if err != nil {
+		r.fail(errForm)
+		return zero
+	}
+	return v
+}
+
+func (r *recordReader) fail(err error) {
+	if r.fault == nil {
+		r.fault = err
+	}
+	r.rest = ""
+}
+
+func (r *recordReader) skip(s string) bool {
+	rest, ok := strings.CutPrefix(r.rest, s)
+	if ok {
+		r.rest = rest
+	}
+	return ok
+}
+
+func (r *recordReader) literal(s string) {
+	if !r.skip(s) {
+		r.fail(errForm)
+	}
+}
+
+// more reads what follows an element of a list: a comma, or its end.
+func (r *recordReader) more(end byte) bool {
+	if r.skip(`,`) {
+		return true
+	}
+	r.literal(string(end))
+	return false
+}
+
+func (r *recordReader) list() []string {
+	if r.skip(`]`) {
+		return nil
+	}
+	var l []string
+	for more := true; more; more = r.more(']') {
+		l = append(l, r.text(``))
+	}
+	return l
+}
+
+// optional reads a member that is left out when it is empty.
+func (r *recordReader) optional(prefix string) string {
+	if !r.skip(prefix) {
+		return ""
+	}
+	s := r.text(``)
+	if s == "" {
+		r.fail(errForm)
+	}
+	return s
+}
+
+func (r *recordReader) text(prefix string) string {
+	r.literal(prefix)
+	r.literal(`"`)
+	for i := 0; i < len(r.rest); i++ {
+		switch c := r.rest[i]; {
+		case c == '"':
+			s := r.rest[:i]
+			r.rest = r.rest[i+1:]
+			return s
+		case c == '\\':
+			return r.unescape(i)
+		case escaped(c):
+			r.fail(errForm)
+			return ""
+		}
+	}
+	r.fail(errForm)
+	return ""
+}
+
+// unescape reads the rest of a string whose first escape is at i.
+func (r *recordReader) unescape(i int) string {
+	var b strings.Builder
+	for b.WriteString(r.rest[:i]); i < len(r.rest); {
+		c := r.rest[i]
+		switch {
+		case c == '"':
+			r.rest = r.rest[i+1:]
+			return b.String()
+		case c != '\\':
+			if escaped(c) {
+				r.fail(errForm)
+				return ""
+			}
+			b.WriteByte(c)
+			i++
+		default:
+			decoded, n := unescapeByte(r.rest[i:])
+			if n == 0 {
+				r.fail(errForm)
+				return ""
+			}
+			b.WriteByte(decoded)
+			i += n
+		}
+	}
+	r.fail(errForm)
+	return ""
+}
+
+// unescapeByte reads one escape as recordWriter.text writes it and gives its
+// length, 0 for any other.
+func unescapeByte(s string) (c byte, n int) {
+	if len(s) >= 2 && (s[1] == '"' || s[1] == '\\') {
+		return s[1], 2
+	}
+	if len(s) < 6 || s[:4] != `\u00` {
+		return 0, 0
+	}
+	high, low := strings.IndexByte(hexDigits, s[4]), strings.IndexByte(hexDigits, s[5])
+	if high < 0 || low < 0 {
+		return 0, 0
+	}
+	c = byte(high<<4 | low) //nolint:gosec // both are below 16.
+	if !escaped(c) || c == '"' || c == '\\' {
+		return 0, 0
+	}
+	return c, 6
+}
+
+func (r *recordReader) uint(prefix string) uint64 {
+	r.literal(prefix)
+	n := 0
+	for n < len(r.rest) && '0' <= r.rest[n] && r.rest[n] <= '9' {
+		n++
+	}
+	v, err := strconv.ParseUint(r.rest[:n], 10, 64)
+	if err != nil || v == 0 || r.rest[0] == '0' {
+		r.fail(errForm)
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+func (r *recordReader) ulid(prefix string) ulid.ULID {
+	s := r.text(prefix)
+	u, err := ulid.ParseStrict(s)
+	if err != nil || u.String() != s {
+		r.fail(errForm)
+	}
+	return u
+}
+
+func (r *recordReader) time(prefix string) time.Time {
+	s := r.text(prefix)
+	t, err := time.Parse(timeLayout, s)
+	if err != nil || t.Format(timeLayout) != s {
+		r.fail(errForm)
+	}
+	return t
+}
+
+func (r *recordReader) hash(prefix string, h *[32]byte) {
+	s := r.text(prefix)
+	if b, err := hex.DecodeString(s); err == nil && len(b) == len(h) && strings.ToLower(s) == s {
+		copy(h[:], b)
+		return
+	}
+	r.fail(errForm)
+}

@@ -1,0 +1,218 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"go.uber.org/goleak"
+
+	"github.com/chancery-dev/chancery/domain"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// rig is a log under test with switchable faults.
+type rig struct {
+	Log
+	// restart stops whatever keeps the log and starts it again.
+	restart func()
+
+	mu    sync.Mutex
+	fault Fault
+	ops   []Op
+}
+
+// inject sets the fault for all later operations.
+func (r *rig) inject(f Fault) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fault, r.ops = f, nil
+}
+
+// without runs do while there are no faults.
+func (r *rig) without(do func()) {
+	r.mu.Lock()
+	f := r.fault
+	r.fault = nil
+	r.mu.Unlock()
+	do()
+	r.mu.Lock()
+	r.fault = f
+	r.mu.Unlock()
+}
+
+func (r *rig) hook(op Op) (bool, error) {
+	r.mu.Lock()
+	f := r.fault
+	r.ops = append(r.ops, op)
+	r.mu.Unlock()
+	if f == nil {
+		return true, nil
+	}
+	return f(op)
+}
+
+// count says how many operations of a kind there were since inject.
+func (r *rig) count(kind OpKind) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, op := range r.ops {
+		if op.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// fastTiming makes giving up quick; nothing else depends on it.
+func fastTiming() timing {
+	return timing{ack: 3 * time.Second, settle: 300 * time.Millisecond, pause: time.Millisecond}
+}
+
+// backends makes every implementation of Log.
+var backends = map[string]func(t testing.TB) *rig{
+	"memory": func(testing.TB) *rig {
+		r := &rig{restart: func() {}}
+		r.Log = NewMemory(time.Now, r.hook)
+		return r
+	},
+	"jetstream": newJetStreamRig,
+}
+
+// logger shows what the server and the log report.
+func logger(t testing.TB) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
+// startEmbedded gives a server on dir and a connection; both end with the test.
+func startEmbedded(t testing.TB, dir string) (*Embedded, *nats.Conn) {
+	t.Helper()
+	e, err := StartEmbedded(t.Context(), dir, logger(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := e.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stopEmbedded(t, e, nc) })
+	return e, nc
+}
+
+func stopEmbedded(t testing.TB, e *Embedded, nc *nats.Conn) {
+	nc.Close()
+	if err := e.Shutdown(); err != nil {
+		t.Error(err)
+	}
+}
+
+func openLog(t testing.TB, nc *nats.Conn) *JetStream {
+	t.Helper()
+	l, err := OpenJetStream(t.Context(), nc, Options{Logger: logger(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.appender.timing = fastTiming()
+	return l
+}
+
+func newJetStreamRig(t testing.TB) *rig {
+	dir := t.TempDir()
+	e, nc := startEmbedded(t, dir)
+	r := &rig{}
+	open := func() {
+		l := openLog(t, nc)
+		l.fault = r.hook
+		r.Log = l
+	}
+	r.restart = func() {
+		stopEmbedded(t, e, nc)
+		e, nc = startEmbedded(t, dir)
+		open()
+	}
+	open()
+	return r
+}
+
+func collect(t testing.TB, events iter.Seq2[domain.Recorded, error]) []domain.Recorded {
+	t.Helper()
+	var rs []domain.Recorded
+	for r, err := range events {
+		if err != nil {
+			t.Fatal(err)
+		}
+		rs = append(rs, r)
+	}
+	return rs
+}
+
+func mustAppend(t testing.TB, l Log, stream domain.Stream, after uint64, p domain.Proposed) domain.Recorded {
+	t.Helper()
+	r, err := l.Append(t.Context(), stream, after, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// follower collects what Follow yields, in the background.
+type follower struct {
+	events chan domain.Recorded
+	done   chan struct{}
+	err    error // after done
+}
+
+func follow(ctx context.Context, l Log, after uint64) *follower {
+	f := &follower{events: make(chan domain.Recorded), done: make(chan struct{})}
+	go func() {
+		defer close(f.done)
+		for r, err := range l.Follow(ctx, after) {
+			if err != nil {
+				f.err = err
+				return
+			}
+			select {
+			case f.events <- r:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return f
+}
+
+// next waits for one event; a test that waits in vain ends by its deadline.
+func (f *follower) next(t testing.TB) domain.Recorded {
+	t.Helper()
+	select {
+	case r := <-f.events:
+		return r
+	case <-f.done:
+		t.Fatalf("following ended: %v", f.err)
+	case <-time.After(30 * time.Second):
+		t.Fatal("no event came")
+	}
+	return domain.Recorded{}
+}
+
+// end waits until following has ended and gives the reason.
+func (f *follower) end(t testing.TB) error {
+	t.Helper()
+	select {
+	case <-f.done:
+		return f.err
+	case r := <-f.events:
+		t.Fatalf("another event: %v", r.Position)
+	case <-time.After(30 * time.Second):
+		t.Fatal("following did not end")
+	}
+	return nil
+}
+
+var errLost = errors.New("test: the acknowledgement was lost")

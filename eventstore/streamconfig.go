@@ -1,0 +1,115 @@
+package eventstore
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/chancery-dev/chancery/domain"
+)
+
+// The streams. The access log's will stand beside them.
+const (
+	// EventsStream holds every event, for ever.
+	EventsStream = "CHANCERY_EVENTS"
+	// KeysStream holds wrapped keys, until they are erased.
+	KeysStream = "CHANCERY_KEYS"
+
+	allEvents = domain.SubjectPrefix + ">"
+	keyPrefix = "chancery.keys."
+	allKeys   = keyPrefix + ">"
+)
+
+// eventsConfig is how the events' stream is made: file storage, no limit by
+// which an event could ever go, no deletion, no change of what is stored.
+func eventsConfig(replicas int) jetstream.StreamConfig {
+	c := baseConfig(EventsStream, allEvents, replicas)
+	c.DenyDelete, c.DenyPurge = true, true
+	c.AllowDirect, c.AllowAtomicPublish = true, true
+	return c
+}
+
+// keysConfig is how the keys' stream is made: single messages can be erased.
+// There are no atomic batches, whose staging files would keep a copy.
+func keysConfig(replicas int) jetstream.StreamConfig {
+	return baseConfig(KeysStream, allKeys, replicas)
+}
+
+func baseConfig(name, subjects string, replicas int) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: name, Subjects: []string{subjects}, Replicas: replicas,
+		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage,
+		MaxConsumers: -1, MaxMsgs: -1, MaxBytes: -1, MaxMsgsPerSubject: -1, MaxMsgSize: -1,
+	}
+}
+
+// verifyStream compares what must not differ. Free are replicas, placement,
+// description, metadata and, on the events, compression (bytes of erased keys
+// must be where they were written, so not there).
+func verifyStream(want, got jetstream.StreamConfig) error {
+	v := verifier{stream: want.Name}
+	v.check("subjects", strings.Join(want.Subjects, " "), strings.Join(got.Subjects, " "))
+	v.check("storage", want.Storage, got.Storage)
+	v.check("retention", want.Retention, got.Retention)
+	v.limit("max_consumers", int64(got.MaxConsumers))
+	v.limit("max_msgs", got.MaxMsgs)
+	v.limit("max_bytes", got.MaxBytes)
+	v.limit("max_msgs_per_subject", got.MaxMsgsPerSubject)
+	v.limit("max_msg_size", int64(got.MaxMsgSize))
+	v.check("max_age", time.Duration(0), got.MaxAge)
+	v.check("deny_delete", want.DenyDelete, got.DenyDelete)
+	v.check("deny_purge", want.DenyPurge, got.DenyPurge)
+	v.check("allow_direct", want.AllowDirect, got.AllowDirect)
+	v.check("allow_atomic", want.AllowAtomicPublish, got.AllowAtomicPublish)
+	v.check("allow_batched", false, got.AllowBatchPublish)
+	v.check("allow_rollup_hdrs", false, got.AllowRollup)
+	v.check("allow_msg_ttl", false, got.AllowMsgTTL)
+	v.check("allow_msg_counter", false, got.AllowMsgCounter)
+	v.check("allow_msg_schedules", false, got.AllowMsgSchedules)
+	v.check("subject_delete_marker_ttl", time.Duration(0), got.SubjectDeleteMarkerTTL)
+	v.check("no_ack", false, got.NoAck)
+	v.check("sealed", false, got.Sealed)
+	v.check("persist_mode", jetstream.DefaultPersistMode, got.PersistMode)
+	v.check("first_seq", true, got.FirstSeq <= 1)
+	v.check("mirror", false, got.Mirror != nil)
+	v.check("sources", 0, len(got.Sources))
+	v.check("republish", false, got.RePublish != nil)
+	v.check("subject_transform", false, got.SubjectTransform != nil)
+	if want.Name == KeysStream {
+		v.check("compression", jetstream.NoCompression, got.Compression)
+	}
+	return v.err
+}
+
+// verifyComplete checks that no event is gone: the first position is 1 and
+// every later one is there.
+func verifyComplete(s jetstream.StreamState) error {
+	v := verifier{stream: EventsStream}
+	if s.LastSeq > 0 {
+		v.check("first position", uint64(1), s.FirstSeq)
+	}
+	v.check("number of messages", s.LastSeq, s.Msgs)
+	v.check("lost messages", false, s.Lost != nil)
+	return v.err
+}
+
+// verifier keeps the first difference.
+type verifier struct {
+	stream string
+	err    error
+}
+
+func (v *verifier) check(setting string, want, got any) {
+	if v.err == nil && want != got {
+		v.err = &ConfigurationError{Stream: v.stream, Setting: setting, Want: fmt.Sprint(want), Got: fmt.Sprint(got)}
+	}
+}
+
+// limit accepts both ways of saying that there is none.
+func (v *verifier) limit(setting string, got int64) {
+	if got > 0 {
+		v.check(setting, "-1 (none)", fmt.Sprint(got))
+	}
+}

@@ -1,0 +1,130 @@
+package projections
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"github.com/chancery-dev/chancery/domain"
+)
+
+// benchWorld has n secrets in one scope, each with two fields.
+func benchWorld(n int) (*world, domain.Scope) {
+	w, ref := plain()
+	for i := range n {
+		ref.ID = domain.SecretID(fmt.Sprintf("secret-%06d", i))
+		w.change(ref, domain.CreateSecret{
+			Name: "a name", Category: fmt.Sprint("category", i%10), Tags: []string{"tag"},
+			Fields: []domain.Field{w.sealed("plain"), w.envelope("secret")},
+		})
+	}
+	return w, ref.Scope
+}
+
+func benchStore(b *testing.B, w *world) *Store {
+	b.Helper()
+	s := mustOpen(b, testOptions(filepath.Join(b.TempDir(), "state.db")))
+	b.Cleanup(func() { s.Close() })
+	if err := s.CatchUp(context.Background(), w.log); err != nil {
+		b.Fatal(err)
+	}
+	return s
+}
+
+// BenchmarkApply changes a field in each event, spread over 10,000 secrets.
+func BenchmarkApply(b *testing.B) {
+	for _, size := range []int{1, 512} {
+		b.Run(fmt.Sprint("batch-", size), func(b *testing.B) {
+			w, scope := benchWorld(10_000)
+			s := benchStore(b, w)
+			field := domain.FieldSet{Field: w.sealed("plain")}
+			position := s.Position()
+			versions := map[int]uint64{}
+			b.ResetTimer()
+			for n := 0; n < b.N; {
+				batch := make([]domain.Recorded, 0, size)
+				for ; len(batch) < size && n < b.N; n++ {
+					i := n * 7919 % 10_000
+					versions[i]++
+					position++
+					ref := domain.SecretRef{Org: w.orgs[0], Scope: scope, ID: domain.SecretID(fmt.Sprintf("secret-%06d", i))}
+					batch = append(batch, domain.Recorded{
+						Stream: domain.SecretStream{Ref: ref}, Position: position, Version: versions[i] + 1, Time: w.now, Event: field,
+						Actor: domain.Actor{Kind: domain.ActorAgent, ID: "agt_writer"}, Origin: domain.Origin{IdempotencyKey: fmt.Sprint(n)},
+					})
+				}
+				if err := s.apply(batch); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkRebuild(b *testing.B) {
+	w, _ := benchWorld(10_000)
+	s := benchStore(b, w)
+	for b.Loop() {
+		if err := s.Rebuild(context.Background(), w.log); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)*float64(w.log.head())/b.Elapsed().Seconds(), "events/s")
+}
+
+func BenchmarkSecret(b *testing.B) {
+	w, scope := benchWorld(10_000)
+	s := benchStore(b, w)
+	n := 0
+	for b.Loop() {
+		n++
+		ref := domain.SecretRef{Org: w.orgs[0], Scope: scope, ID: domain.SecretID(fmt.Sprintf("secret-%06d", n*7919%10_000))}
+		if secret, err := s.Secret(ref); err != nil || !secret.Exists {
+			b.Fatal(secret.Exists, err)
+		}
+	}
+}
+
+func BenchmarkList100(b *testing.B) {
+	w, scope := benchWorld(10_000)
+	s := benchStore(b, w)
+	for name, q := range map[string]domain.SecretQuery{
+		"all":              {},
+		"category":         {Category: "category3"},
+		"category-and-tag": {Category: "category3", Tags: []string{"tag"}},
+		"text":             {Text: "99"},
+	} {
+		q.Org, q.Scope, q.Limit = w.orgs[0], scope, 100
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if page, err := s.ListSecrets(context.Background(), q); err != nil || len(page.Secrets) != 100 {
+					b.Fatal(len(page.Secrets), err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkHistory100(b *testing.B) {
+	w, ref := plain()
+	for range 5000 {
+		w.change(ref, extra(w))
+	}
+	s := benchStore(b, w)
+	for b.Loop() {
+		if page, err := s.History(domain.HistoryQuery{Ref: ref, After: 2500, Limit: 100}); err != nil || len(page.Entries) != 100 {
+			b.Fatal(len(page.Entries), err)
+		}
+	}
+}
+
+func BenchmarkAuthenticate(b *testing.B) {
+	f := newStaff()
+	s := benchStore(b, f.world)
+	for b.Loop() {
+		if _, _, ok := s.Authenticate(f.key.LookupID); !ok {
+			b.Fatal("unknown")
+		}
+	}
+}

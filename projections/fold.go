@@ -1,0 +1,108 @@
+package projections
+
+import (
+	"errors"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/chancery-dev/chancery/domain"
+)
+
+// fold applies events within one transaction.
+type fold struct {
+	tables
+	mark checkpoint
+}
+
+// commit folds a batch and its checkpoint in one transaction and gives the
+// new checkpoint. It sets the events' At. On an error nothing was written.
+func commit(db *bbolt.DB, mark checkpoint, batch []domain.Recorded) (checkpoint, error) {
+	f := fold{mark: mark}
+	err := db.Update(func(tx *bbolt.Tx) error {
+		f.tables = tables{tx: tx}
+		for i := range batch {
+			if err := f.apply(&batch[i]); err != nil {
+				if broken, ok := errors.AsType[*integrityError](err); ok {
+					broken.at = i
+				}
+				return fmt.Errorf("event at position %d: %w", batch[i].Position, err)
+			}
+		}
+		return f.at(tableMeta).Put([]byte(keyCheckpoint), f.mark.encode())
+	})
+	if err != nil {
+		return mark, err
+	}
+	return f.mark, nil
+}
+
+func (f *fold) apply(r *domain.Recorded) error {
+	if r.Position != f.mark.position+1 {
+		return integrityf("the position follows %d: the log has a gap", f.mark.position)
+	}
+	f.mark.position, f.mark.eventID = r.Position, r.ID
+	if r.Stream == nil { // a proven foreign message is passed and nothing else
+		r.At = f.mark.at
+		return nil
+	}
+	if r.Event == nil {
+		return integrityf("the message on %s has no event", r.Stream.Subject())
+	}
+	if r.Time.After(f.mark.at) {
+		f.mark.at = r.Time.UTC()
+	}
+	r.At = f.mark.at
+	var err error
+	switch s := r.Stream.(type) {
+	case domain.SecretStream:
+		err = f.secret(s.Ref, *r)
+	case domain.DirectoryStream:
+		err = f.directory(s.Org, *r)
+	case domain.KeysStream:
+		err = f.keys(s.Org, *r)
+	}
+	if err != nil {
+		return err
+	}
+	if err := f.remember(*r); err != nil {
+		return err
+	}
+	return f.expire()
+}
+
+// next checks that an event follows its stream's last one.
+func next(r domain.Recorded, last uint64) error {
+	if r.Version != last+1 {
+		return integrityf("version %d of %s follows version %d", r.Version, r.Stream.Subject(), last)
+	}
+	return nil
+}
+
+// put writes or, for a nil row, deletes.
+func (f *fold) put(t table, key, row []byte) error {
+	if row == nil {
+		return f.at(t).Delete(key)
+	}
+	return f.at(t).Put(key, row)
+}
+
+// present is the row of tables whose keys say everything.
+func present() []byte { return []byte{} }
+
+// keys folds an event of an organization's keys stream.
+func (f *fold) keys(org domain.OrgID, r domain.Recorded) error {
+	row, err := decodeStream(f.at(tableKeyStreams).Get([]byte(org)))
+	if err != nil {
+		return err
+	}
+	if err := next(r, row.version); err != nil {
+		return err
+	}
+	if e, ok := r.Event.(domain.KeyDestroyed); ok {
+		if err := f.destroyed(e); err != nil {
+			return err
+		}
+	}
+	return f.put(tableKeyStreams, []byte(org), streamRow{version: r.Version, head: r.Position}.encode())
+}

@@ -1,0 +1,86 @@
+package projections
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/chancery-dev/chancery/domain"
+)
+
+// defaultLimit stands in for a limit that is not positive.
+const defaultLimit = 1000
+
+func limitOf(n int) int {
+	if n <= 0 {
+		return defaultLimit
+	}
+	return n
+}
+
+// History gives one page of a secret's history, which outlives the secret.
+// Limit is 1,000 if it is not positive.
+func (s *Store) History(q domain.HistoryQuery) (page domain.HistoryPage, err error) {
+	limit := limitOf(q.Limit)
+	err = s.view(func(ts *tables) error {
+		prefix := below(secretKey(q.Ref))
+		c := ts.at(tableHistory).Cursor()
+		step := c.Prev
+		if q.Ascending {
+			step = c.Next
+		}
+		for k, row := startHistory(c, prefix, q); bytes.HasPrefix(k, prefix); k, row = step() {
+			if len(page.Entries) == limit {
+				page.More = true
+				return nil
+			}
+			version := k[len(prefix):]
+			if len(version) != 8 {
+				return errRow
+			}
+			e, err := decodeHistory(q.Ref, binary.BigEndian.Uint64(version), row)
+			if err != nil {
+				return err
+			}
+			page.Entries = append(page.Entries, e)
+		}
+		return nil
+	})
+	if err != nil {
+		return domain.HistoryPage{}, err
+	}
+	return page, nil
+}
+
+// startHistory seeks the first row of a page.
+func startHistory(c *bbolt.Cursor, prefix []byte, q domain.HistoryQuery) (key, row []byte) {
+	if q.Ascending {
+		if q.After == ^uint64(0) {
+			return nil, nil
+		}
+		return c.Seek(binary.BigEndian.AppendUint64(bytes.Clone(prefix), q.After+1))
+	}
+	from := q.After
+	if from == 0 {
+		from = ^uint64(0)
+	}
+	if key, _ = c.Seek(binary.BigEndian.AppendUint64(bytes.Clone(prefix), from)); key == nil {
+		return c.Last()
+	}
+	return c.Prev()
+}
+
+// Entry gives one entry of a secret's history; not_found if it has no such
+// version.
+func (s *Store) Entry(ref domain.SecretRef, version uint64) (e domain.HistoryEntry, err error) {
+	err = s.view(func(ts *tables) error {
+		row := ts.at(tableHistory).Get(versionKey(secretKey(ref), version))
+		if row == nil {
+			return domain.Errorf(domain.CodeNotFound, "the secret has no version %d", version)
+		}
+		e, err = decodeHistory(ref, version, row)
+		return err
+	})
+	return e, err
+}

@@ -1,0 +1,129 @@
+package projections
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+)
+
+// errRow says that a row is not what this version writes.
+var errRow = errors.New("projections: a row cannot be read")
+
+// epoch is the zero time.Time in Unix milliseconds: rows count from there, so
+// that a zero time is a zero byte.
+const epoch = -62135596800000
+
+// millis gives t in milliseconds since year 1; times before that are 0.
+func millis(t time.Time) uint64 { return uint64(max(0, t.UnixMilli()-epoch)) }
+
+func fromMillis(ms uint64) time.Time {
+	return time.UnixMilli(int64(ms) + epoch).UTC() //nolint:gosec // any sum is some time.
+}
+
+// pen writes a row. Rows have no padding and one form, so equal states are
+// equal bytes.
+type pen struct{ row []byte }
+
+func (p *pen) byte(b byte)     { p.row = append(p.row, b) }
+func (p *pen) number(n uint64) { p.row = binary.AppendUvarint(p.row, n) }
+
+// time has whole milliseconds.
+func (p *pen) time(t time.Time) { p.number(millis(t)) }
+func (p *pen) raw(b []byte)     { p.row = append(p.row, b...) }
+
+func (p *pen) text(s string) {
+	p.number(uint64(len(s)))
+	p.row = append(p.row, s...)
+}
+
+func (p *pen) flag(v bool) {
+	if v {
+		p.byte(1)
+	} else {
+		p.byte(0)
+	}
+}
+
+// list writes a slice and tells nil from empty.
+func list[T any](p *pen, items []T, write func(T)) {
+	if items == nil {
+		p.number(0)
+		return
+	}
+	p.number(uint64(len(items)) + 1)
+	for _, item := range items {
+		write(item)
+	}
+}
+
+// scanner reads a row. Its strings share one copy of the row, so nothing of
+// it points into the file. After a fault it gives zero values.
+type scanner struct {
+	rest string
+	err  error
+}
+
+func scan(row []byte) *scanner { return &scanner{rest: string(row)} }
+
+func (s *scanner) fail() {
+	s.rest, s.err = "", errRow
+}
+
+func (s *scanner) take(n uint64) string {
+	if n > uint64(len(s.rest)) {
+		s.fail()
+		return ""
+	}
+	part := s.rest[:n]
+	s.rest = s.rest[n:]
+	return part
+}
+
+func (s *scanner) byte() byte {
+	if part := s.take(1); part != "" {
+		return part[0]
+	}
+	return 0
+}
+
+func (s *scanner) number() uint64 {
+	var n uint64
+	for shift := uint(0); shift < 64; shift += 7 {
+		b := s.byte()
+		n |= uint64(b&0x7f) << shift
+		if b < 0x80 {
+			return n
+		}
+	}
+	s.fail()
+	return 0
+}
+
+func (s *scanner) flag() bool      { return s.byte() == 1 }
+func (s *scanner) text() string    { return s.take(s.number()) }
+func (s *scanner) time() time.Time { return fromMillis(s.number()) }
+
+func scanList[T any](s *scanner, read func() T) []T {
+	n := s.number()
+	if n == 0 {
+		return nil
+	}
+	n--
+	if n > uint64(len(s.rest)) { // every item has a byte at least
+		s.fail()
+		return nil
+	}
+	items := make([]T, 0, n)
+	for range n {
+		items = append(items, read())
+	}
+	return items
+}
+
+// end gives the fault, if any; bytes left over are one.
+func (s *scanner) end() error {
+	if s.rest != "" {
+		s.fail()
+	}
+	return s.err
+}

@@ -1,0 +1,122 @@
+package projections
+
+import (
+	"encoding/binary"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/chancery-dev/chancery/domain"
+)
+
+// schema is the version of everything in the file: bump it with any change of
+// a table, a key, a row or the fold, and files of before are folded anew.
+const schema = 1
+
+// table is one bucket of the file.
+type table uint8
+
+const (
+	tableHost             table = iota // how the file was left: boot id, clean mark; the only one that is no fold
+	tableMeta                          // schema and checkpoint
+	tableSecrets                       // secret: state of a living secret, metadata only
+	tableDeleted                       // secret: state of one that is gone: version, head, time
+	tableValues                        // secret, field: sealed value or envelope
+	tableHistory                       // secret, version: history entry
+	tableCategories                    // scope, category, id: nothing
+	tableTags                          // scope, tag, id: nothing
+	tableNames                         // scope, id: name of a living secret
+	tableDirectories                   // org: version, head, root mark
+	tableScopes                        // org, kind, scope id: scope
+	tableMembers                       // org, agent, membership: membership
+	tableKeys                          // org, key id: API key
+	tableAgentKeys                     // org, agent, key id: nothing
+	tableLookups                       // lookup id: org, key id
+	tableKeyStreams                    // org: version, head of the keys stream
+	tableClaims                        // kekId: position of the claiming event, for ever
+	tableDeksCurrent                   // dekId, secret, field: nothing; of current envelopes
+	tableDeksRecent                    // dekId: nothing; in order of the mint
+	tableIdempotency                   // hash of agent, operation, key: the event
+	tableIdempotencyTimes              // time, position: key in tableIdempotency
+	tableDestructions                  // position of the delete: secret, kekIds not destroyed yet
+	tableDestructionRefs               // secret, position: nothing
+	tableCount
+)
+
+// String gives the bucket's name in the file.
+func (t table) String() string {
+	return [tableCount]string{
+		"host", "meta", "secrets", "deleted", "values", "history", "categories", "tags", "names",
+		"directories", "scopes", "memberships", "apikeys", "apikeys_by_agent", "apikeys_by_lookup",
+		"key_streams", "claimed_keks", "deks_current", "deks_recent", "idempotency", "idempotency_by_time",
+		"destructions", "destructions_by_secret",
+	}[t]
+}
+
+// folded lists the tables that hold nothing but the fold of the log.
+func folded() []table {
+	list := make([]table, 0, tableCount)
+	for t := tableMeta; t < tableCount; t++ {
+		list = append(list, t)
+	}
+	return list
+}
+
+// tables are the buckets of one transaction, looked up when first used.
+type tables struct {
+	tx   *bbolt.Tx
+	open [tableCount]*bbolt.Bucket
+}
+
+func (ts *tables) at(t table) *bbolt.Bucket {
+	if ts.open[t] == nil {
+		ts.open[t] = ts.tx.Bucket([]byte(t.String()))
+	}
+	return ts.open[t]
+}
+
+// Keys. Ids are of [A-Za-z0-9_.-], so a zero byte ends one and keys sort as
+// their ids do. Tags may hold anything and are preceded by their length.
+
+func scopeKey(org domain.OrgID, s domain.Scope) []byte {
+	k := make([]byte, 0, len(org)+len(s.Kind)+len(s.ID)+3+domain.MaxIDLen)
+	k = append(append(k, org...), 0)
+	k = append(append(k, s.Kind...), 0)
+	return append(append(k, s.ID...), 0)
+}
+
+func secretKey(r domain.SecretRef) []byte { return append(scopeKey(r.Org, r.Scope), r.ID...) }
+
+// below gives the prefix of everything that is filed under a key.
+func below(key []byte) []byte { return append(key[:len(key):len(key)], 0) }
+
+func valueKey(secret []byte, f domain.FieldKey) []byte { return append(below(secret), f...) }
+
+func versionKey(secret []byte, version uint64) []byte {
+	return binary.BigEndian.AppendUint64(below(secret), version)
+}
+
+// indexPrefix is what every secret of the scope with this category or tag has
+// in front of its id.
+func indexPrefix(org domain.OrgID, s domain.Scope, value string) []byte {
+	k := binary.AppendUvarint(scopeKey(org, s), uint64(len(value)))
+	return append(k, value...)
+}
+
+func orgKey(org domain.OrgID, parts ...string) []byte {
+	k := []byte(org)
+	for _, p := range parts {
+		k = append(append(k, 0), p...)
+	}
+	return k
+}
+
+// membershipCursor places a membership among its agent's.
+func membershipCursor(k domain.MembershipKey) string {
+	return k.Scope.String() + "/" + string(k.Special)
+}
+
+func dekUse(d domain.DekID, secret []byte, f domain.FieldKey) []byte {
+	return append(append(d[:len(d):len(d)], secret...), append([]byte{0}, f...)...)
+}
+
+func positionKey(position uint64) []byte { return binary.BigEndian.AppendUint64(nil, position) }
