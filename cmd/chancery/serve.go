@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/chancery-dev/chancery/cmd/chancery/server"
+)
+
+// storeOptions are the flags of every command that opens a data directory.
+type storeOptions struct {
+	server.Config
+	logFormat, logLevel string
+}
+
+func (o *storeOptions) bind(f *pflag.FlagSet) {
+	f.StringVar(&o.Data, "data", "chancery-data", "data `DIR`ectory")
+	f.StringVar(&o.RootKeyFile, "root-key-file", "", "`FILE` of the root key (default root.key in the data directory)")
+	f.StringVar(&o.NATSURL, "nats-url", "", "`URL` of an external NATS server with JetStream, in place of the embedded one")
+	f.StringVar(&o.NATSCreds, "nats-creds", "", "credentials `FILE` for it")
+	f.StringVar(&o.NATSCA, "nats-ca", "", "PEM `FILE` of the authority that signed its certificate")
+	f.StringVar(&o.NATSCert, "nats-cert", "", "PEM `FILE` of the client certificate for it")
+	f.StringVar(&o.NATSKey, "nats-key", "", "PEM `FILE` of that certificate's key")
+	f.IntVar(&o.NATSReplicas, "nats-replicas", 1, "replicas of streams that must be made: 1, 3 or 5")
+	f.StringVar(&o.ForeignFile, "foreign-file", "", "`FILE` that lists proven foreign messages in the log")
+	f.StringVar(&o.logFormat, "log-format", "text", "log as `text` or json, to stderr")
+	f.StringVar(&o.logLevel, "log-level", "info", "least `LEVEL` to log: debug, info, warn, error")
+}
+
+func (o *storeOptions) config(a *app) (server.Config, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(o.logLevel)); err != nil {
+		return server.Config{}, usagef("--log-level must be debug, info, warn or error")
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch o.logFormat {
+	case "text":
+		o.Logger = slog.New(slog.NewTextHandler(a.stderr, options))
+	case "json":
+		o.Logger = slog.New(slog.NewJSONHandler(a.stderr, options))
+	default:
+		return server.Config{}, usagef("--log-format must be text or json")
+	}
+	return o.Config, nil
+}
+
+func newServeCommand(a *app) *cobra.Command {
+	var o storeOptions
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server",
+		Long: `Run the server: the API, with an embedded log in the data directory.
+
+The first start makes an organization, an administrator and its API key, which
+it writes to admin.key in the data directory and never prints. SIGTERM or an
+interrupt ends it in order: requests in flight finish first.`,
+		Example: `  chancery serve
+  chancery serve --data /var/lib/chancery --listen 0.0.0.0:8420 --tls-cert cert.pem --tls-key key.pem`,
+		Args: needs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := o.config(a)
+			if err != nil {
+				return err
+			}
+			noCoreDumps()
+			cfg.Listening = func(addr net.Addr) { fmt.Fprintf(a.stdout, "listening on %s\n", addr) }
+			return server.Run(cmd.Context(), cfg)
+		},
+	}
+	f := c.Flags()
+	o.bind(f)
+	f.StringVar(&o.Listen, "listen", "127.0.0.1:8420", "`HOST:PORT` to listen on; port 0 takes a free one")
+	f.StringVar(&o.TLSCert, "tls-cert", "", "PEM `FILE` of the server's certificate")
+	f.StringVar(&o.TLSKey, "tls-key", "", "PEM `FILE` of its key")
+	f.Float64Var(&o.RatePerSecond, "rate-limit", 0, "requests a second that each agent may make; 0 means no bound")
+	f.StringSliceVar(&o.TrustedProxies, "trusted-proxies", nil, "`CIDR`s whose X-Forwarded-For is believed")
+	f.DurationVar(&o.ShutdownGrace, "shutdown-grace", 20*time.Second, "how long requests in flight may take to finish")
+	return c
+}
+
+// noCoreDumps keeps keys in memory from being written to disk by a crash. The
+// operator's own limit may be lower already; that it cannot be set is no
+// reason not to serve.
+func noCoreDumps() {
+	_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
+}

@@ -1,0 +1,127 @@
+package server
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/chancery-dev/chancery/domain"
+	"github.com/chancery-dev/chancery/httpapi"
+)
+
+// Config is what [Run] needs. Data, Listen and Logger are required.
+type Config struct {
+	// Data is the data directory; it is made, mode 0700, when missing.
+	Data string
+	// Listen is host:port of the API; port 0 takes a free one.
+	Listen string
+	Logger *slog.Logger
+	// Listening, if set, is called once with the bound address.
+	Listening func(net.Addr)
+
+	// TLSCert and TLSKey are PEM files; both or neither.
+	TLSCert, TLSKey string
+
+	// RootKeyFile is the local provider's key file; root.key in Data when
+	// empty.
+	RootKeyFile string
+
+	// NATSURL selects an external JetStream in place of the embedded one.
+	NATSURL string
+	// NATSCreds, NATSCA, NATSCert and NATSKey are files for that connection.
+	NATSCreds, NATSCA, NATSCert, NATSKey string
+
+	// NATSReplicas is for streams that must be made: 1, 3 or 5.
+	NATSReplicas int
+
+	// ForeignFile lists positions and SHA-256 of proven foreign messages.
+	ForeignFile string
+
+	// RatePerSecond bounds each agent's requests; 0 means no bound.
+	RatePerSecond float64
+	// TrustedProxies are the networks whose X-Forwarded-For is believed.
+	TrustedProxies []string
+	// atStep is called after each step of the first start; tests stop there.
+	atStep func(step string) error
+
+	// ShutdownGrace is how long requests in flight may take to finish.
+	ShutdownGrace time.Duration
+}
+
+func (c Config) path(name string) string { return filepath.Join(c.Data, name) }
+
+func (c Config) rootKeyFile() string {
+	if c.RootKeyFile != "" {
+		return c.RootKeyFile
+	}
+	return c.path("root.key")
+}
+
+func (c Config) check() error {
+	switch {
+	case c.Data == "":
+		return domain.Errorf(domain.CodeInvalidRequest, "a data directory is required")
+	case (c.TLSCert == "") != (c.TLSKey == ""):
+		return domain.Errorf(domain.CodeInvalidRequest, "a TLS certificate and its key go together")
+	}
+	return nil
+}
+
+func (c Config) tlsConfig() (*tls.Config, error) {
+	if c.TLSCert == "" {
+		return nil, nil //nolint:nilnil // no TLS was asked for.
+	}
+	pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// loopback says whether an address can be reached from this machine alone.
+func loopback(addr net.Addr) bool {
+	tcp, ok := addr.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}
+
+func (c Config) reached(step string) error {
+	if c.atStep == nil {
+		return nil
+	}
+	return c.atStep(step)
+}
+
+func (c Config) grace() time.Duration {
+	if c.ShutdownGrace > 0 {
+		return c.ShutdownGrace
+	}
+	return defaultShutdownGrace
+}
+
+func (c Config) agentRate() httpapi.Rate {
+	if c.RatePerSecond <= 0 {
+		return httpapi.Rate{}
+	}
+	return httpapi.Rate{PerSecond: c.RatePerSecond, Burst: max(1, int(2*c.RatePerSecond))}
+}
+
+// ipExtractor believes X-Forwarded-For from the named networks, and nobody
+// else's.
+func ipExtractor(networks []string) (echo.IPExtractor, error) {
+	if len(networks) == 0 {
+		return echo.ExtractIPDirect(), nil
+	}
+	trust := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
+	for _, n := range networks {
+		_, network, err := net.ParseCIDR(n)
+		if err != nil {
+			return nil, err
+		}
+		trust = append(trust, echo.TrustIPRange(network))
+	}
+	return echo.ExtractIPFromXFFHeader(trust...), nil
+}

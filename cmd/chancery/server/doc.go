@@ -1,0 +1,12 @@
+// Package server is the program behind `chancery serve`: it puts the log, the
+// projection, the keys and the HTTP API together and runs them until it is
+// told to stop. It is also what the offline commands open a data directory
+// with.
+//
+// What lies in a data directory, and what losing it means:
+//
+//	jetstream/   the embedded log and key store: everything
+//	root.key     the local root key: without it no value opens again
+//	state.db     the projection: rebuilt from the log when missing
+//	admin.key    the first administrator's API key: may be moved away
+package server

@@ -1,0 +1,127 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/chancery-dev/chancery/domain"
+)
+
+// filesWith gives the files below dir that hold any of the patterns.
+func filesWith(t *testing.T, dir string, patterns ...[]byte) (found []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		for _, p := range patterns {
+			if bytes.Contains(content, p) {
+				found = append(found, path)
+			}
+		}
+		return err
+	})
+	mustDo(t, err)
+	return found
+}
+
+// TestDeleteShredsKeys: after a delete no byte run of the secret's wrapped key
+// is left in the data directory, its values no longer open, and the log says
+// that the key was destroyed. Another secret's key is untouched.
+func TestDeleteShredsKeys(t *testing.T) {
+	cfg := testConfig(t)
+	boxes := map[domain.SecretID][][]byte{}
+	openAndLook(t, cfg, func(s *store) {
+		ctx := t.Context()
+		who := administrator(t, s)
+		scope := domain.Scope{Kind: domain.ScopeAgent, ID: string(who.Agent)}
+		var doomed domain.Secret
+		for _, id := range []domain.SecretID{"doomed", "kept"} {
+			res, err := s.executor.ChangeSecret(ctx, domain.SecretRequest{
+				Principal: who, Ref: domain.SecretRef{Org: who.Org, Scope: scope, ID: id},
+				Command: domain.CreateSecret{Name: "n", Category: "c", Fields: []domain.Field{{Key: "f", Value: domain.NewPlaintext("v")}}},
+			})
+			mustDo(t, err)
+			boxes[id] = wrappedBytes(t, s, res.Secret.KekIDs[0])
+			if id == "doomed" {
+				doomed, err = s.state.Secret(res.Secret.Ref)
+				mustDo(t, err)
+			}
+		}
+		if len(filesWith(t, cfg.path("jetstream"), boxes["doomed"]...)) == 0 {
+			t.Fatal("the wrapped key was not found on disk before the delete: the search proves nothing")
+		}
+		res, err := s.executor.ChangeSecret(ctx, domain.SecretRequest{Principal: who, Ref: doomed.Ref, Command: domain.DeleteSecret{}})
+		mustDo(t, err)
+		if !res.KeyDestroyed {
+			t.Error("the answer does not say that the key was destroyed")
+		}
+		sealed, ok := doomed.Fields[0].Value.(domain.Sealed)
+		if !ok {
+			t.Fatalf("the stored value is a %T", doomed.Fields[0].Value)
+		}
+		if _, err := s.keyring.Open(ctx, doomed.Ref, "f", sealed); err == nil {
+			t.Error("a value of the deleted secret still opens")
+		}
+		mustDo(t, s.reconciler.Reconcile(ctx))
+		if pending, err := s.state.PendingDestructions(1); err != nil || len(pending) != 0 {
+			t.Errorf("still pending: %v, %v", pending, err)
+		}
+		checkDestroyedIsRecorded(ctx, t, s, doomed)
+	})
+	if found := filesWith(t, cfg.Data, boxes["doomed"]...); len(found) > 0 {
+		t.Errorf("the wrapped key is still in %v", found)
+	}
+	if len(filesWith(t, cfg.Data, boxes["kept"]...)) == 0 {
+		t.Error("the other secret's key is gone as well")
+	}
+}
+
+// wrappedBytes gives the wrapped key in the forms that could be on disk: as
+// stored, and decoded.
+func wrappedBytes(t *testing.T, s *store, kek domain.KekID) [][]byte {
+	t.Helper()
+	stored, err := s.keys.SecretKey(t.Context(), kek.String())
+	mustDo(t, err)
+	var record struct {
+		Box string `json:"box"`
+	}
+	mustDo(t, json.Unmarshal(stored.Record, &record))
+	raw, err := base64.StdEncoding.DecodeString(record.Box)
+	mustDo(t, err)
+	if len(raw) != 12+32+16 {
+		t.Fatalf("the wrapped key has %d bytes", len(raw))
+	}
+	// Parts of it, too: an erasure that leaves half a key is none.
+	return [][]byte{[]byte(record.Box), raw, raw[:16], raw[len(raw)-16:], []byte(record.Box[:20])}
+}
+
+func administrator(t *testing.T, s *store) domain.Principal {
+	t.Helper()
+	token, err := readAdminKey(s.cfg.path(adminKeyFile))
+	mustDo(t, err)
+	lookup, _, _ := domain.ParseToken(token)
+	_, who, ok := s.state.Authenticate(lookup)
+	if !ok {
+		t.Fatal("the administrator's key is unknown")
+	}
+	return who
+}
+
+func checkDestroyedIsRecorded(ctx context.Context, t *testing.T, s *store, secret domain.Secret) {
+	t.Helper()
+	for r, err := range s.log.Load(ctx, domain.KeysStream{Org: secret.Ref.Org}) {
+		mustDo(t, err)
+		if e, ok := r.Event.(domain.KeyDestroyed); ok && e.Ref == secret.Ref && e.KekIDs[0] == secret.KekIDs[0] {
+			return
+		}
+	}
+	t.Error("no key.destroyed names the secret and its key")
+}

@@ -1,0 +1,234 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/chancery-dev/chancery/domain"
+	"github.com/chancery-dev/chancery/eventstore"
+	"github.com/chancery-dev/chancery/kms"
+	"github.com/chancery-dev/chancery/projections"
+)
+
+const stateFile = "state.db"
+
+// broker is an opened log with its key store, and what it stands on.
+type broker struct {
+	embedded *eventstore.Embedded // nil with an external server
+	conn     *nats.Conn
+	log      eventstore.Log
+	keys     *eventstore.KeyStore
+}
+
+// openBroker makes the data directory and opens the log and the key store in
+// it, or connects to the external server that the configuration names.
+func openBroker(ctx context.Context, cfg Config) (_ *broker, err error) {
+	foreign, err := readForeign(cfg.ForeignFile)
+	if err != nil {
+		return nil, err
+	}
+	b := &broker{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.close())
+		}
+	}()
+	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
+		return nil, err
+	}
+	if err := b.connect(ctx, cfg); err != nil {
+		return nil, err
+	}
+	if b.log, err = eventstore.OpenJetStream(ctx, b.conn, eventstore.Options{Replicas: cfg.NATSReplicas, Foreign: foreign, Logger: cfg.Logger}); err != nil {
+		return nil, err
+	}
+	b.keys, err = eventstore.OpenKeyStore(ctx, b.conn, cfg.NATSReplicas)
+	return b, err
+}
+
+func (b *broker) connect(ctx context.Context, cfg Config) (err error) {
+	if cfg.NATSURL != "" {
+		b.conn, err = eventstore.Connect(ctx, eventstore.Server{
+			URL: cfg.NATSURL, CredsFile: cfg.NATSCreds, CAFile: cfg.NATSCA, CertFile: cfg.NATSCert, KeyFile: cfg.NATSKey,
+			Logger: cfg.Logger,
+		})
+		return err
+	}
+	if b.embedded, err = eventstore.StartEmbedded(ctx, cfg.path("jetstream"), cfg.Logger); err != nil {
+		return err
+	}
+	b.conn, err = b.embedded.Connect(ctx)
+	return err
+}
+
+func (b *broker) close() error {
+	if b.conn != nil {
+		b.conn.Close()
+	}
+	if b.embedded != nil {
+		return b.embedded.Shutdown()
+	}
+	return nil
+}
+
+// store is everything but the HTTP API: log, projection, keys, executor.
+type store struct {
+	*broker
+	cfg        Config
+	now        func() time.Time
+	rand       io.Reader
+	state      *projections.Store
+	provider   kms.Provider
+	keyring    *kms.Keyring
+	executor   *eventstore.Executor
+	reconciler *eventstore.Reconciler
+	streams    *streamWatch
+	registry   *prometheus.Registry
+}
+
+// openStore opens a data directory and, on an empty log, makes the first
+// organization. The projection does not run yet.
+func openStore(ctx context.Context, cfg Config) (_ *store, err error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	s := &store{cfg: cfg, now: time.Now, rand: rand.Reader, registry: newRegistry()}
+	if s.broker, err = openBroker(ctx, cfg); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if err := s.openKeysAndLog(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.openState(); err != nil { //nolint:contextcheck // opening a file cannot be cut short.
+		return nil, err
+	}
+	return s, s.assemble()
+}
+
+func (s *store) openKeysAndLog(ctx context.Context) error {
+	status, err := s.log.Status(ctx)
+	if err != nil {
+		return err
+	}
+	path, empty := s.cfg.rootKeyFile(), status.Head == 0
+	provider, created, err := openProvider(ctx, path, empty, s.log, s.keys, s.rand)
+	if err != nil {
+		return err
+	}
+	s.provider = provider
+	if err := s.cfg.reached("root key ready"); err != nil || !empty {
+		return err
+	}
+	b := bootstrap{log: s.log, path: s.cfg.path(adminKeyFile), now: s.now, rand: s.rand, reached: s.cfg.reached}
+	err = b.run(ctx)
+	if errors.Is(err, errOtherNodeFirst) && created {
+		err = errors.Join(err, os.Remove(path)) // nothing was wrapped under it
+	}
+	return err
+}
+
+func (s *store) openState() (err error) {
+	s.state, err = projections.Open(projections.Options{
+		Path: s.cfg.path(stateFile), Now: s.now, Logger: s.cfg.Logger,
+		Applied: func(events []domain.Recorded) {
+			for _, r := range events {
+				s.keyring.Applied(r)
+			}
+		},
+	})
+	return err
+}
+
+func (s *store) assemble() (err error) {
+	s.keyring, err = kms.New(kms.Config{
+		Provider: s.provider, Store: s.keys, Log: logStatus{log: s.log, state: s.state}, Claims: s.state,
+		Now: s.now, Rand: s.rand, Logger: s.cfg.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	appends := newHistogram(s.registry, "chancery_append_duration_seconds", "Append to acknowledged, fsync included.")
+	waits := newHistogram(s.registry, "chancery_apply_wait_seconds", "Acknowledged to applied by this node's projection.")
+	failures := prometheus.NewCounter(prometheus.CounterOpts{Name: "chancery_append_failures_total", Help: "Appends that were not acknowledged, lost races included."})
+	s.registry.MustRegister(failures)
+	s.executor = eventstore.NewExecutor(eventstore.Config{
+		Log:     measuredLog{Log: s.log, now: s.now, duration: appends, failures: failures},
+		State:   s.state,
+		Awaiter: measuredAwaiter{Awaiter: s.state, now: s.now, duration: waits},
+		Sealer:  sealer{s.keyring},
+		Now:     s.now,
+		Rand:    s.rand,
+		Deleted: func() { s.reconciler.Wake() },
+	})
+	s.reconciler = eventstore.NewReconciler(s.executor, s.cfg.Logger)
+	s.streams = &streamWatch{log: s.log, keys: s.keys, logger: s.cfg.Logger}
+	s.registerGauges(s.registry)
+	return nil
+}
+
+// following runs do while the projection follows the log, caught up: what
+// the offline commands change the directory in.
+func (s *store) following(ctx context.Context, do func() error) error {
+	running, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- s.state.Run(running, s.log) }()
+	ticker := time.NewTicker(readyPoll)
+	defer ticker.Stop()
+	for s.state.Ready() != nil {
+		select {
+		case <-ticker.C:
+		case err := <-ended:
+			stop()
+			return err
+		}
+	}
+	err := do()
+	stop()
+	return errors.Join(err, <-ended)
+}
+
+const readyPoll = 5 * time.Millisecond
+
+func (s *store) close() error {
+	var err error
+	if s.state != nil {
+		err = s.state.Close()
+	}
+	return errors.Join(err, s.broker.close())
+}
+
+// rootOrganization finds the organization of the log's first event.
+func (s *store) rootOrganization() (domain.OrgID, error) {
+	for after := domain.OrgID(""); ; {
+		page, more, err := s.state.Organizations(after, 200)
+		if err != nil {
+			return "", err
+		}
+		for _, o := range page {
+			after = domain.OrgID(o.Scope.ID)
+			root := false
+			err := s.state.Directory(after, func(d *domain.Directory) error {
+				root = d.Root
+				return nil
+			})
+			if err != nil || root {
+				return after, err
+			}
+		}
+		if !more {
+			return "", errors.New("the log has no first organization")
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/chancery-dev/chancery/cmd/chancery/server"
+)
+
+// storeCommands are the commands that work on a data directory.
+func storeCommands(a *app) []*cobra.Command {
+	commands := []*cobra.Command{
+		newServeCommand(a), newRebuildCommand(a), newFsckCommand(a), newRecoverAdminCommand(a),
+	}
+	for _, c := range commands {
+		c.GroupID = groupStore
+		c.ValidArgsFunction = cobra.NoFileCompletions
+	}
+	return commands
+}
+
+func newRebuildCommand(a *app) *cobra.Command {
+	var o storeOptions
+	c := &cobra.Command{
+		Use:   "rebuild",
+		Short: "Throw the projection away and fold the log anew (server stopped)",
+		Long: `Throw the projection away and fold the log anew. The server must be stopped.
+
+The projection is derived: a rebuild loses nothing, and the server does the
+same by itself where it finds that it must.`,
+		Example: "  chancery rebuild --data chancery-data",
+		Args:    needs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := o.config(a)
+			if err != nil {
+				return err
+			}
+			position, err := server.Rebuild(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			return a.say(map[string]uint64{"position": position}, "rebuilt to position %d", position)
+		},
+	}
+	o.bind(c.Flags())
+	return c
+}
+
+func newFsckCommand(a *app) *cobra.Command {
+	var o storeOptions
+	c := &cobra.Command{
+		Use:   "fsck",
+		Short: "Verify the log and compare the projection with it (server stopped)",
+		Long: `Verify the streams' settings, decode every event, fold the log afresh and
+compare every bucket of the projection with that. The server must be stopped.
+
+Prints what differs and exits with status 1 if anything does.`,
+		Example: "  chancery fsck --data chancery-data",
+		Args:    needs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := o.config(a)
+			if err != nil {
+				return err
+			}
+			report, err := server.Fsck(cmd.Context(), cfg)
+			if err != nil {
+				// One finding a line, which the report of an error would fold.
+				for line := range strings.Lines(err.Error()) {
+					fmt.Fprintln(a.stderr, strings.TrimRight(line, "\n"))
+				}
+				return errors.New("fsck found differences")
+			}
+			if report.Projection == nil {
+				return a.say(report, "clean: %d events; there is no projection, the next start folds it anew", report.Head)
+			}
+			return a.say(report, "clean: %d events; the projection agrees with them up to position %d", report.Head, *report.Projection)
+		},
+	}
+	o.bind(c.Flags())
+	return c
+}
+
+func newRecoverAdminCommand(a *app) *cobra.Command {
+	var o storeOptions
+	c := &cobra.Command{
+		Use:   "recover-admin",
+		Short: "Make an administrator when all are lost (server stopped)",
+		Long: `Make an administrator of the first organization and write its API key to
+admin.key in the data directory. The server must be stopped.
+
+It stands in the log like any other change. Running it again is harmless.`,
+		Example: "  chancery recover-admin --data chancery-data",
+		Args:    needs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := o.config(a)
+			if err != nil {
+				return err
+			}
+			path, err := server.RecoverAdmin(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			return a.say(map[string]string{"keyFile": path}, "an administrator's API key is in %s", path)
+		},
+	}
+	o.bind(c.Flags())
+	return c
+}
