@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -35,6 +37,9 @@ type call struct {
 // serve runs a route's checks in the contract's order, then its handler.
 func (s *Server) serve(r route) echo.HandlerFunc {
 	return func(c echo.Context) error {
+		if beyond(c) {
+			return echo.ErrNotFound
+		}
 		c.Set(routeKey, r)
 		call := s.newCall(r, c)
 		for _, check := range []func() error{call.authenticate, call.limit, call.readBody, call.readHeaders, call.readQuery} {
@@ -48,6 +53,12 @@ func (s *Server) serve(r route) echo.HandlerFunc {
 		}
 		return s.answer(c, a)
 	}
+}
+
+// beyond says that the path goes on behind the route's last parameter: echo
+// lets that one take all the rest. A slash that belongs to an id is escaped.
+func beyond(c echo.Context) bool {
+	return slices.ContainsFunc(c.ParamValues(), func(v string) bool { return strings.Contains(v, "/") })
 }
 
 func (s *Server) newCall(r route, c echo.Context) *call {

@@ -79,6 +79,7 @@ interrupt ends it in order: requests in flight finish first.`,
 	f.StringVar(&o.TLSCert, "tls-cert", "", "PEM `FILE` of the server's certificate")
 	f.StringVar(&o.TLSKey, "tls-key", "", "PEM `FILE` of its key")
 	f.Float64Var(&o.RatePerSecond, "rate-limit", 0, "requests a second that each agent may make; 0 means no bound")
+	f.Float64Var(&o.FailuresPerSecond, "failed-auth-limit", 0, "failed authentications a second that each address may make before it is told to wait; 0 means no bound")
 	f.StringSliceVar(&o.TrustedProxies, "trusted-proxies", nil, "`CIDR`s whose X-Forwarded-For is believed")
 	f.DurationVar(&o.ShutdownGrace, "shutdown-grace", 20*time.Second, "how long requests in flight may take to finish")
 	return c

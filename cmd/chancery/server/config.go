@@ -43,6 +43,9 @@ type Config struct {
 
 	// RatePerSecond bounds each agent's requests; 0 means no bound.
 	RatePerSecond float64
+	// FailuresPerSecond bounds the failed authentications of an address; 0
+	// means no bound. Beyond it they are answered with 429 in place of 401.
+	FailuresPerSecond float64
 	// TrustedProxies are the networks whose X-Forwarded-For is believed.
 	TrustedProxies []string
 	// atStep is called after each step of the first start; tests stop there.
@@ -102,11 +105,12 @@ func (c Config) grace() time.Duration {
 	return defaultShutdownGrace
 }
 
-func (c Config) agentRate() httpapi.Rate {
-	if c.RatePerSecond <= 0 {
+// rate bounds to so many a second, and twice as many at once; 0 means none.
+func rate(perSecond float64) httpapi.Rate {
+	if perSecond <= 0 {
 		return httpapi.Rate{}
 	}
-	return httpapi.Rate{PerSecond: c.RatePerSecond, Burst: max(1, int(2*c.RatePerSecond))}
+	return httpapi.Rate{PerSecond: perSecond, Burst: max(1, int(2*perSecond))}
 }
 
 // ipExtractor believes X-Forwarded-For from the named networks, and nobody

@@ -37,7 +37,7 @@ func (s *store) serve(ctx context.Context) error {
 	api, err := httpapi.New(httpapi.Config{ //nolint:contextcheck // requests bring their own.
 		Writer: s.executor, State: s.state, Keys: keys{s.keyring}, Health: health{s},
 		Logger: s.cfg.Logger, Registry: s.registry, Now: s.now, Rand: s.rand,
-		IPExtractor: proxies, AgentRate: s.cfg.agentRate(), FailureRate: httpapi.Rate{PerSecond: 20, Burst: 100},
+		IPExtractor: proxies, AgentRate: rate(s.cfg.RatePerSecond), FailureRate: rate(s.cfg.FailuresPerSecond),
 	})
 	if err != nil {
 		return err
