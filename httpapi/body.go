@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"errors"
 	"io"
 	"mime"
 	"net/http"
@@ -17,11 +16,14 @@ func (c *call) readBody() error {
 	if c.http.ContentLength > wire.MaxBody {
 		return errBodyTooLarge()
 	}
-	body, err := io.ReadAll(c.http.Body)
+	// The request's own body is left in its place: net/http must know it to
+	// answer early where the client waits for 100 Continue (RFC 9110, section
+	// 10.1.1).
+	body, err := io.ReadAll(io.LimitReader(c.http.Body, wire.MaxBody+1))
+	if len(body) > wire.MaxBody {
+		return errBodyTooLarge()
+	}
 	if err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return errBodyTooLarge()
-		}
 		return domain.Errorf(domain.CodeInvalidRequest, "the body could not be read")
 	}
 	switch {

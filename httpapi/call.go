@@ -12,7 +12,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/chancery-dev/chancery/domain"
-	"github.com/chancery-dev/chancery/httpapi/wire"
 )
 
 // call is one request on its way through its checks. A handler finds
@@ -63,7 +62,6 @@ func beyond(c echo.Context) bool {
 
 func (s *Server) newCall(r route, c echo.Context) *call {
 	request := c.Request()
-	request.Body = http.MaxBytesReader(c.Response(), request.Body, wire.MaxBody)
 	origin := domain.Origin{RequestID: requestID(c), ClientIP: c.RealIP(), UserAgent: printable(request.UserAgent())}
 	return &call{
 		Server: s, ctx: request.Context(), route: r, http: request, param: pathParam(c), origin: origin,
