@@ -136,6 +136,11 @@ func TestMemberships(t *testing.T) {
 	if len(all) != 3 || len(seen) != 1 || seen[0].Scope != "project" {
 		t.Errorf("got %+v and %+v", all, seen)
 	}
+	// To a manager neither the rows nor a cursor tell of what it may not see.
+	rows, next := page[[]wire.Membership](w, w.want(200, request{method: "GET", path: list + "?limit=1", as: manager}))
+	if len(rows) != 1 || rows[0].Scope != "project" || next != "" {
+		t.Errorf("the manager sees %+v and the cursor %q", rows, next)
+	}
 	var paged []wire.Membership
 	for path := list + "?limit=1"; path != ""; {
 		rows, next := page[[]wire.Membership](w, w.want(200, request{method: "GET", path: path, as: w.root}))

@@ -22,7 +22,7 @@ func issueKey(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if err := c.authorize(actionAdmin, c.principal.MayAdminister(org)); err != nil {
+	if err := c.administer(org); err != nil {
 		return answer{}, err
 	}
 	token, err := c.newToken()
@@ -92,7 +92,7 @@ func listKeys(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if err := c.authorize(actionAdmin, c.principal.MayAdminister(org)); err != nil {
+	if err := c.administer(org); err != nil {
 		return answer{}, err
 	}
 	if err := c.agentExists(org, agent); err != nil {
@@ -123,19 +123,33 @@ func revokeKey(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if err := c.authorize(actionAdmin, c.principal.MayAdminister(org)); err != nil {
+	if err := c.administer(org); err != nil {
+		return answer{}, err
+	}
+	before, err := c.key(org, id)
+	if err != nil {
 		return answer{}, err
 	}
 	result, err := c.changeDirectory(org, domain.RevokeKey{ID: id, Agent: agent})
 	if err != nil {
 		return answer{}, err
 	}
-	var key domain.APIKey
+	after, err := c.key(org, id)
+	if err != nil || after.RevokedAt.IsZero() {
+		// The revocation is stored, whatever the state can tell of it.
+		after = before
+		after.RevokedAt = c.access.Time
+	}
+	return answer{data: apiKeyOf(after), position: result.Position}, nil
+}
+
+// key gives an API key as it is now, zero for one that is unknown.
+func (c *call) key(org domain.OrgID, id domain.APIKeyID) (key domain.APIKey, err error) {
 	err = c.config.State.Directory(org, func(d *domain.Directory) error {
 		key = d.Keys[id]
 		return nil
 	})
-	return answer{data: apiKeyOf(key), position: result.Position}, err
+	return key, err
 }
 
 func apiKeyOf(k domain.APIKey) wire.APIKey {

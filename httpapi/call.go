@@ -86,41 +86,61 @@ func pathParam(c echo.Context) func(string) string {
 }
 
 // authorize is the line between what a request asks and what it gets: behind
-// it the caller may, and this node is where the caller wants it. A denial is
-// recorded with the rule that decided.
-func (c *call) authorize(action string, d domain.Decision) error {
-	c.access.Action, c.access.Rule = action, d.Rule
+// it the caller may, and this node is where the caller wants it. A request
+// that waited for a position is asked again, with the rights as they are
+// there: the position may be that of a revocation. A denial is recorded with
+// the rule that decided.
+func (c *call) authorize(action string, ask func(domain.Principal) domain.Decision) error {
+	c.access.Action = action
+	if err := c.decided(ask(c.principal)); err != nil {
+		return err
+	}
+	waited, err := c.await()
+	if err != nil || !waited {
+		return err
+	}
+	return c.decided(ask(c.principal))
+}
+
+func (c *call) decided(d domain.Decision) error {
+	c.access.Rule = d.Rule
 	if err := d.Err(); err != nil {
 		return errors.Join(c.record(outcomeDenied, domain.CodeForbidden), err)
 	}
-	return c.await()
+	return nil
 }
 
 // may authorizes an action on a scope of the caller's organization.
 func (c *call) may(a domain.Action, s domain.Scope) error {
 	c.access.Scope = s
-	return c.authorize(string(a), c.principal.May(a, s))
+	return c.authorize(string(a), func(p domain.Principal) domain.Decision { return p.May(a, s) })
 }
 
-// await waits until this node has applied the position asked for.
-func (c *call) await() error {
+// administer authorizes a call about an organization's directory.
+func (c *call) administer(org domain.OrgID) error {
+	return c.authorize(actionAdmin, func(p domain.Principal) domain.Decision { return p.MayAdminister(org) })
+}
+
+// await waits until this node has applied the position asked for. When it had
+// to, the caller is who it is after the wait.
+func (c *call) await() (waited bool, err error) {
 	if c.minPosition <= c.config.State.Position() {
-		return nil
+		return false, nil
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, c.config.MaxWait)
 	defer cancel()
-	err := c.config.State.WaitFor(ctx, c.minPosition)
+	err = c.config.State.WaitFor(ctx, c.minPosition)
 	switch {
 	case err == nil:
-		return nil
+		return true, c.authenticate()
 	case c.ctx.Err() != nil:
-		return c.ctx.Err()
+		return true, c.ctx.Err()
 	case ctx.Err() != nil:
-		return &domain.Error{
+		return true, &domain.Error{
 			Code: domain.CodePositionNotReached, Detail: "this node has not applied the position yet", RetryAfter: time.Second,
 		}
 	}
-	return unavailable("this node does not follow the log at the moment")
+	return true, unavailable("this node does not follow the log at the moment")
 }
 
 // fresh refuses to release values and keys on a node that has lost the log.

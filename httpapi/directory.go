@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/chancery-dev/chancery/domain"
 	"github.com/chancery-dev/chancery/httpapi/wire"
@@ -18,7 +19,7 @@ func createOrg(c *call) (answer, error) {
 		command.Scope.ID = string(derivedOrgID(c.principal.Agent, c.origin.IdempotencyKey))
 	}
 	c.access.Target, c.access.Scope = domain.OrgID(command.Scope.ID), command.Scope
-	if err := c.authorize(actionAdmin, c.principal.MayCreateOrgs()); err != nil {
+	if err := c.authorize(actionAdmin, domain.Principal.MayCreateOrgs); err != nil {
 		return answer{}, err
 	}
 	return c.create(domain.OrgID(command.Scope.ID), command)
@@ -37,7 +38,7 @@ func (c *call) createIn(kind domain.ScopeKind) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if err := c.authorize(actionAdmin, c.principal.MayAdminister(org)); err != nil {
+	if err := c.administer(org); err != nil {
 		return answer{}, err
 	}
 	return c.create(org, command)
@@ -63,7 +64,7 @@ func createProject(c *call) (answer, error) {
 		}
 		command.TeamID = *body.TeamID
 	}
-	if err := c.authorize(actionAdmin, c.principal.MayAdminister(org)); err != nil {
+	if err := c.administer(org); err != nil {
 		return answer{}, err
 	}
 	return c.create(org, command)
@@ -93,33 +94,43 @@ func (c *call) create(org domain.OrgID, command domain.CreateScope) (answer, err
 	if err != nil {
 		return answer{}, err
 	}
-	scope := command.Scope
+	created := domain.ScopeState{Scope: command.Scope, Name: command.Name, TeamID: command.TeamID, CreatedAt: c.access.Time}
 	if e, ok := result.Event.(domain.ScopeCreated); ok {
-		scope = e.Scope
+		created.Scope = e.Scope
 	}
-	item, err := c.item(org, scope)
-	return answer{status: http.StatusCreated, data: item, position: result.Position}, err
+	return answer{status: http.StatusCreated, data: c.itemAfter(org, created), position: result.Position}, nil
 }
 
 // changeDirectory has an authorized change carried out.
 func (c *call) changeDirectory(org domain.OrgID, command domain.DirectoryCommand) (domain.DirectoryResult, error) {
+	if err := c.fresh(); err != nil {
+		return domain.DirectoryResult{}, err
+	}
 	return c.config.Writer.ChangeDirectory(c.ctx, domain.DirectoryRequest{
 		Principal: c.principal, Org: org, Command: command, Origin: c.origin,
 	})
 }
 
 // item gives an item as it is now.
-func (c *call) item(org domain.OrgID, scope domain.Scope) (wire.DirectoryItem, error) {
-	var item wire.DirectoryItem
-	err := c.config.State.Directory(org, func(d *domain.Directory) error {
+func (c *call) item(org domain.OrgID, scope domain.Scope) (item domain.ScopeState, err error) {
+	err = c.config.State.Directory(org, func(d *domain.Directory) error {
 		s, ok := d.Scopes[scope]
 		if !ok {
 			return errNotFound(string(scope.Kind))
 		}
-		item = itemOf(s)
+		item = s
 		return nil
 	})
 	return item, err
+}
+
+// itemAfter gives an item after its change. That the state cannot tell, which
+// is rare, does not undo what is stored: then the answer is what is known.
+func (c *call) itemAfter(org domain.OrgID, known domain.ScopeState) wire.DirectoryItem {
+	if now, err := c.item(org, known.Scope); err == nil {
+		return itemOf(now)
+	}
+	return itemOf(known)
 }
 
 func errNotFound(what string) error {
@@ -158,15 +169,28 @@ func (c *call) update(kind domain.ScopeKind, param string) (answer, error) {
 		return answer{}, err
 	}
 	c.access.Scope = scope
-	if err := c.authorize(actionAdmin, c.principal.MayAdminister(org)); err != nil {
+	if err := c.administer(org); err != nil {
+		return answer{}, err
+	}
+	known, err := c.item(org, scope)
+	if err != nil {
 		return answer{}, err
 	}
 	result, err := c.changeDirectory(org, command)
 	if err != nil {
 		return answer{}, err
 	}
-	item, err := c.item(org, scope)
-	return answer{data: item, position: result.Position}, err
+	switch command := command.(type) {
+	case domain.RenameScope:
+		known.Name = command.Name
+	case domain.SetArchived:
+		known.ArchivedAt = time.Time{}
+		if command.Archived {
+			known.ArchivedAt = c.access.Time
+		}
+	default:
+	}
+	return answer{data: c.itemAfter(org, known), position: result.Position}, nil
 }
 
 // updateItem reads a body with exactly one of name and archived.
@@ -194,7 +218,7 @@ func listOrgs(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if err := c.authorize(actionAdmin, c.principal.MayCreateOrgs()); err != nil {
+	if err := c.authorize(actionAdmin, domain.Principal.MayCreateOrgs); err != nil {
 		return answer{}, err
 	}
 	rows, more, err := c.config.State.Organizations(domain.OrgID(p.after), p.limit)
@@ -218,7 +242,7 @@ func (c *call) list(kind domain.ScopeKind) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if err := c.authorize(actionAdmin, c.principal.MayAdminister(org)); err != nil {
+	if err := c.administer(org); err != nil {
 		return answer{}, err
 	}
 	if err := c.orgExists(org); err != nil {

@@ -29,6 +29,11 @@ type store struct {
 	stale       error
 	behind      error // not caught up since the start
 	stopped     error
+	// meanwhile happens while a request waits for a position, which is then
+	// reached.
+	meanwhile func()
+	// lost is what everything fails with once a directory has been changed.
+	lost error
 }
 
 func newStore(now func() time.Time) *store {
@@ -128,6 +133,7 @@ func (s *store) ChangeDirectory(_ context.Context, r domain.DirectoryRequest) (d
 	if err := s.touch("ChangeDirectory"); err != nil {
 		return domain.DirectoryResult{}, err
 	}
+	defer func() { s.fail = s.lost }()
 	return s.changeDirectory(r)
 }
 
@@ -166,6 +172,10 @@ func (s *store) Position() uint64 {
 func (s *store) WaitFor(ctx context.Context, _ uint64) error {
 	if s.stopped != nil {
 		return s.stopped
+	}
+	if s.meanwhile != nil {
+		s.meanwhile()
+		return nil
 	}
 	<-ctx.Done()
 	return ctx.Err()

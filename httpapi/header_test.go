@@ -3,11 +3,13 @@ package httpapi_test
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/chancery-dev/chancery/domain"
+	"github.com/chancery-dev/chancery/httpapi/wire"
 )
 
 // TestPreconditions verifies which calls take which precondition and that no
@@ -83,6 +85,36 @@ func TestMinPosition(t *testing.T) {
 	}
 	w.store.stopped = errors.New("gap at 7")
 	w.refused(domain.CodeUnavailable, request{method: "GET", path: w.path(w.project, "db"), as: w.writer, header: map[string]string{"Chancery-Min-Position": "999"}})
+}
+
+// TestRightsAfterTheWait verifies that a request which waited for a position
+// has the rights that its caller has there: the position may be that of a
+// revocation.
+func TestRightsAfterTheWait(t *testing.T) {
+	for name, lose := range map[string]func(w *world){
+		"membership": func(w *world) {
+			w.decide(w.org, domain.RevokeMembership{Agent: w.writer.id, Scope: w.project})
+		},
+		"agent": func(w *world) { w.decide(w.org, domain.SetArchived{Scope: w.writer.scope(), Archived: true}) },
+	} {
+		w := newWorld(t)
+		w.create(w.project, "db")
+		w.store.meanwhile = func() { lose(w) }
+		header := map[string]string{"Chancery-Min-Position": strconv.FormatUint(w.store.Position()+1, 10)}
+		got := w.send(request{method: "GET", path: w.path(w.project, "db"), as: w.writer, header: header})
+		if want := map[string]int{"membership": http.StatusForbidden, "agent": http.StatusUnauthorized}[name]; got.StatusCode != want {
+			t.Errorf("%s lost while waiting: %d, want %d", name, got.StatusCode, want)
+		}
+	}
+	w := newWorld(t)
+	w.store.meanwhile = func() {
+		w.decide(w.org, domain.GrantMembership{Agent: w.writer.id, Scope: w.team, Role: domain.RoleViewer})
+	}
+	header := map[string]string{"Chancery-Min-Position": strconv.FormatUint(w.store.Position()+1, 10)}
+	got := data[[]wire.ScopeRole](w, w.want(200, request{method: "GET", path: "/agent/secrets/scopes", as: w.writer, header: header}))
+	if !slices.ContainsFunc(got, func(s wire.ScopeRole) bool { return s.ScopeID == w.team.ID && s.Role == "viewer" }) {
+		t.Errorf("the scope granted while waiting is not among %+v", got)
+	}
 }
 
 // TestRecordedHeaders verifies what is taken, cut, replaced and refused of

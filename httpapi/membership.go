@@ -1,8 +1,6 @@
 package httpapi
 
 import (
-	"slices"
-
 	"github.com/chancery-dev/chancery/domain"
 	"github.com/chancery-dev/chancery/httpapi/wire"
 )
@@ -24,7 +22,7 @@ func grantMembership(c *call) (answer, error) {
 	if err := domain.CheckMembership(scope, role); err != nil {
 		return answer{}, err
 	}
-	if err := c.authorize(actionAdmin, c.principal.MayGrant(org, scope, role)); err != nil {
+	if err := c.mayGrant(org, scope, role); err != nil {
 		return answer{}, err
 	}
 	result, err := c.changeDirectory(org, domain.GrantMembership{Agent: agent, Scope: scope, Role: role})
@@ -33,13 +31,14 @@ func grantMembership(c *call) (answer, error) {
 	}
 	// What was granted, with the state's dates as long as it is still so.
 	m := domain.Membership{Agent: agent, Scope: scope, Role: role, GrantedAt: c.access.Time, GrantedBy: string(c.principal.Agent)}
-	err = c.config.State.Directory(org, func(d *domain.Directory) error {
+	// That the state cannot be asked does not undo what is stored.
+	_ = c.config.State.Directory(org, func(d *domain.Directory) error {
 		if now, ok := d.Memberships[agent][m.Key()]; ok && now.Role == role {
 			m = now
 		}
 		return nil
 	})
-	return answer{data: membershipOf(m), position: result.Position}, err
+	return answer{data: membershipOf(m), position: result.Position}, nil
 }
 
 // revokeMembership takes a role back: the one that is named, else the ranked
@@ -56,7 +55,7 @@ func revokeMembership(c *call) (answer, error) {
 	if err := domain.CheckMembership(scope, role); err != nil {
 		return answer{}, err
 	}
-	if err := c.authorize(actionAdmin, c.principal.MayGrant(org, scope, role)); err != nil {
+	if err := c.mayGrant(org, scope, role); err != nil {
 		return answer{}, err
 	}
 	result, err := c.changeDirectory(org, domain.RevokeMembership{Agent: agent, Scope: scope, Role: role})
@@ -120,39 +119,60 @@ func listMemberships(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	decision := c.principal.MayAdminister(org)
-	administers := decision.Allowed
-	if !administers && org == c.principal.Org {
-		decision = c.managesAny(decision)
-	}
-	if err := c.authorize(actionAdmin, decision); err != nil {
+	if err := c.authorize(actionAdmin, func(p domain.Principal) domain.Decision { return managesSome(p, org) }); err != nil {
 		return answer{}, err
 	}
 	if err := c.agentExists(org, agent); err != nil {
 		return answer{}, err
 	}
-	found, next, err := c.config.State.Memberships(org, agent, p.after, p.limit)
+	rows, next, err := c.visibleMemberships(org, agent, p)
 	if err != nil {
 		return answer{}, err
-	}
-	rows := make([]wire.Membership, 0, len(found))
-	for _, m := range found {
-		if administers || c.principal.May(domain.ActionManage, m.Scope).Allowed {
-			rows = append(rows, membershipOf(m))
-		}
 	}
 	return answer{data: rows, page: p.next(next)}, c.allowed()
 }
 
-// managesAny gives the decision by which the caller manages some scope, else
-// the one that was.
-func (c *call) managesAny(otherwise domain.Decision) domain.Decision {
-	grants := c.principal.Grants()
-	i := slices.IndexFunc(grants, func(g domain.Grant) bool { return c.principal.May(domain.ActionManage, g.Scope).Allowed })
-	if i < 0 {
-		return otherwise
+// visibleMemberships gives the page's rows that the caller may see. Rows that
+// it may not are passed over here, so that neither the size of a page nor its
+// cursor tells of them. An agent has few memberships.
+func (c *call) visibleMemberships(org domain.OrgID, agent domain.AgentID, p page) (rows []wire.Membership, next string, err error) {
+	rows = []wire.Membership{}
+	administers := c.principal.MayAdminister(org).Allowed
+	for after, last := p.after, ""; ; {
+		found, following, err := c.config.State.Memberships(org, agent, after, 1)
+		if err != nil {
+			return nil, "", err
+		}
+		if len(found) > 0 && (administers || c.principal.May(domain.ActionManage, found[0].Scope).Allowed) {
+			if len(rows) == p.limit {
+				return rows, last, nil
+			}
+			rows, last = append(rows, membershipOf(found[0])), following
+		}
+		if following == "" {
+			return rows, "", nil
+		}
+		after = following
 	}
-	return c.principal.May(domain.ActionManage, grants[i].Scope)
+}
+
+func (c *call) mayGrant(org domain.OrgID, scope domain.Scope, role domain.Role) error {
+	return c.authorize(actionAdmin, func(p domain.Principal) domain.Decision { return p.MayGrant(org, scope, role) })
+}
+
+// managesSome gives the decision by which the caller administers the
+// organization or manages some scope of it.
+func managesSome(p domain.Principal, org domain.OrgID) domain.Decision {
+	decision := p.MayAdminister(org)
+	if decision.Allowed || org != p.Org {
+		return decision
+	}
+	for _, g := range p.Grants() {
+		if d := p.May(domain.ActionManage, g.Scope); d.Allowed {
+			return d
+		}
+	}
+	return decision
 }
 
 func (c *call) agentExists(org domain.OrgID, agent domain.AgentID) error {

@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
+	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -47,8 +48,8 @@ func (s *Server) outermost(next echo.HandlerFunc) echo.HandlerFunc {
 var errPanic = errors.New("httpapi: a handler panicked")
 
 // guarded runs the handler; a panic becomes an error. What was panicked with
-// is not shown anywhere, since it could hold a value: its type and the stack
-// are logged. The stack holds no argument that could be one.
+// is not shown anywhere, since it could hold a value: its type is logged, and
+// where it happened. The runtime's own rendering of a stack shows arguments.
 func (s *Server) guarded(c echo.Context, next echo.HandlerFunc) (err error) {
 	defer func() {
 		p := recover()
@@ -59,7 +60,7 @@ func (s *Server) guarded(c echo.Context, next echo.HandlerFunc) (err error) {
 			panic(p) // net/http's own way to end a connection
 		}
 		s.config.Logger.ErrorContext(c.Request().Context(), "a handler panicked",
-			slog.String("requestId", requestID(c)), slog.String("type", fmt.Sprintf("%T", p)), slog.String("stack", string(debug.Stack())))
+			slog.String("requestId", requestID(c)), slog.String("type", fmt.Sprintf("%T", p)), slog.String("stack", callers()))
 		err = errPanic
 	}()
 	id, err := s.chooseRequestID(c.Request())
@@ -67,7 +68,27 @@ func (s *Server) guarded(c echo.Context, next echo.HandlerFunc) (err error) {
 	if err != nil {
 		return err
 	}
+	if c.Request().Method == http.MethodOptions { // echo would answer it
+		if c.Get(echo.ContextKeyHeaderAllow) == nil {
+			return echo.ErrNotFound
+		}
+		return echo.ErrMethodNotAllowed
+	}
 	return next(c)
+}
+
+// callers names the functions and lines that led to a panic, without
+// arguments.
+func callers() string {
+	pcs := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs)])
+	var b strings.Builder
+	for more := true; more; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		fmt.Fprintf(&b, "%s %s:%d\n", f.Function, f.File, f.Line)
+	}
+	return b.String()
 }
 
 // requestID gives the id under which a request is answered and logged.
@@ -88,6 +109,10 @@ func (s *Server) fail(c echo.Context, err error) domain.Code {
 	p := wire.NewProblem(err, requestID(c))
 	header := c.Response().Header()
 	switch p.Status {
+	case http.StatusMethodNotAllowed:
+		if allow, ok := c.Get(echo.ContextKeyHeaderAllow).(string); ok {
+			header.Set("Allow", strings.TrimPrefix(allow, "OPTIONS, "))
+		}
 	case http.StatusUnauthorized:
 		header.Set("WWW-Authenticate", `Bearer realm="chancery"`)
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/chancery-dev/chancery/domain"
+	"github.com/chancery-dev/chancery/httpapi/wire"
 )
 
 // reads are the calls that are recorded, with the action that they are
@@ -128,18 +129,60 @@ func TestNoRecorder(t *testing.T) {
 }
 
 // TestStaleNode verifies that a node which has lost the log releases neither
-// values nor keys, and still shows metadata.
+// values nor keys and changes nothing, and still shows metadata.
 func TestStaleNode(t *testing.T) {
 	w := withSecret(t)
 	w.store.stale = errors.New("91 s")
 	for name, r := range reads(w) {
 		switch name {
-		case "read secret", "read field", "read resolve", "mint", "release":
+		case "read secret", "read field", "read resolve", "mint", "release", "read identical", "read no change", "read same":
 			w.refused(domain.CodeUnavailable, r)
 		default:
 			if got := w.send(r); got.StatusCode > 201 {
 				t.Errorf("%s: %s", name, got.body)
 			}
+		}
+	}
+}
+
+// TestNothingChangesOnAStaleNode verifies that rights which may be long
+// revoked change nothing.
+func TestNothingChangesOnAStaleNode(t *testing.T) {
+	w := withSecret(t)
+	w.store.stale = errors.New("91 s")
+	head := w.store.Position()
+	org := "/admin/orgs/" + string(w.org)
+	for _, r := range []request{
+		{method: "PATCH", path: w.path(w.project, "db"), as: w.writer, body: `{"category":"other"}`},
+		{method: "DELETE", path: w.path(w.project, "db"), as: w.writer},
+		{method: "PUT", path: w.path(w.project, "new"), as: w.writer, body: createBody},
+		{method: "POST", path: org + "/teams", as: w.root, body: `{"name":"n"}`},
+		{method: "PATCH", path: org, as: w.root, body: `{"archived":true}`},
+	} {
+		w.refused(domain.CodeUnavailable, r)
+	}
+	if w.store.Position() != head {
+		t.Error("something was stored")
+	}
+}
+
+// TestStoredIsNeverAFailure verifies that a change of the directory which was
+// stored is answered as done, also where the state cannot be asked about it.
+func TestStoredIsNeverAFailure(t *testing.T) {
+	for name, status := range map[string]int{"POST teams": 201, "PATCH org": 200, "PUT membership": 200, "DELETE key": 200} {
+		w := withSecret(t)
+		org := "/admin/orgs/" + string(w.org)
+		id := data[wire.IssuedKey](w, w.want(201, request{method: "POST", path: org + "/agents/" + string(w.writer.id) + "/keys", as: w.root, body: "{}"})).ID
+		r := map[string]request{
+			"POST teams":     {method: "POST", path: org + "/teams", body: `{"name":"n"}`},
+			"PATCH org":      {method: "PATCH", path: org, body: `{"name":"renamed"}`},
+			"PUT membership": {method: "PUT", path: org + "/agents/" + string(w.writer.id) + "/memberships/" + w.team.String(), body: `{"role":"viewer"}`},
+			"DELETE key":     {method: "DELETE", path: org + "/agents/" + string(w.writer.id) + "/keys/" + id},
+		}[name]
+		r.as = w.root
+		w.store.lost = errors.New("gone")
+		if got := w.send(r); got.StatusCode != status {
+			t.Errorf("%s: %d %s", name, got.StatusCode, got.body)
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 // whoami answers with the caller.
 func whoami(c *call) (answer, error) {
-	if err := c.await(); err != nil {
+	if _, err := c.await(); err != nil {
 		return answer{}, err
 	}
 	p := c.principal
@@ -21,7 +21,7 @@ func whoami(c *call) (answer, error) {
 
 // listSecretScopes answers with the scopes that the caller belongs to.
 func listSecretScopes(c *call) (answer, error) {
-	if err := c.await(); err != nil {
+	if _, err := c.await(); err != nil {
 		return answer{}, err
 	}
 	grants := c.principal.Grants()
@@ -39,7 +39,7 @@ func listEffective(c *call) (answer, error) {
 		return answer{}, err
 	}
 	c.access.Action = string(domain.ActionList)
-	if err := c.await(); err != nil {
+	if _, err := c.await(); err != nil {
 		return answer{}, err
 	}
 	q := domain.EffectiveQuery{Org: c.principal.Org, After: domain.SecretID(p.after), Limit: p.limit, Examine: maxExamined}
@@ -100,7 +100,7 @@ func resolveSecret(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if err := c.await(); err != nil {
+	if _, err := c.await(); err != nil {
 		return answer{}, err
 	}
 	if err := c.fresh(); err != nil {

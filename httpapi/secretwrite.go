@@ -108,6 +108,11 @@ func (c *call) changeSecret(a domain.Action, ref domain.SecretRef, command domai
 	if err := c.may(a, ref.Scope); err != nil {
 		return domain.SecretResult{}, err
 	}
+	// On a node that has lost the log rights may be long revoked, and an
+	// answer can show values.
+	if err := c.fresh(); err != nil {
+		return domain.SecretResult{}, err
+	}
 	return c.config.Writer.ChangeSecret(c.ctx, domain.SecretRequest{
 		Principal: c.principal, Ref: ref, Command: command, Origin: c.origin,
 	})
