@@ -54,10 +54,11 @@ func (s *Server) serve(r route) echo.HandlerFunc {
 	}
 }
 
-// beyond says that the path goes on behind the route's last parameter: echo
-// lets that one take all the rest. A slash that belongs to an id is escaped.
+// beyond says that the path goes on behind the route's last parameter, or has
+// an empty segment in the place of one: echo lets both pass. A slash that
+// belongs to an id is escaped.
 func beyond(c echo.Context) bool {
-	return slices.ContainsFunc(c.ParamValues(), func(v string) bool { return strings.Contains(v, "/") })
+	return slices.ContainsFunc(c.ParamValues(), func(v string) bool { return v == "" || strings.Contains(v, "/") })
 }
 
 func (s *Server) newCall(r route, c echo.Context) *call {

@@ -180,15 +180,14 @@ func (c *call) update(kind domain.ScopeKind, param string) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	switch command := command.(type) {
-	case domain.RenameScope:
-		known.Name = command.Name
-	case domain.SetArchived:
+	if rename, ok := command.(domain.RenameScope); ok {
+		known.Name = rename.Name
+	}
+	if archive, ok := command.(domain.SetArchived); ok {
 		known.ArchivedAt = time.Time{}
-		if command.Archived {
+		if archive.Archived {
 			known.ArchivedAt = c.access.Time
 		}
-	default:
 	}
 	return answer{data: c.itemAfter(org, known), position: result.Position}, nil
 }

@@ -34,29 +34,46 @@ func Load(t testing.TB) *openapi3.T {
 	return doc
 }
 
-// Transport sends requests with base and fails the test, without stopping it,
-// when an answer is not as openapi.yaml says, or when a request that succeeded
-// is not one that it allows. nil means [http.DefaultTransport].
-//
-// Bodies of both directions are read whole.
-func Transport(t testing.TB, base http.RoundTripper) http.RoundTripper {
+// Document is openapi.yaml, ready to hold answers against. Safe for
+// concurrent use.
+type Document struct {
+	doc    *openapi3.T
+	router routers.Router
+}
+
+// Open loads the document.
+func Open(t testing.TB) *Document {
 	t.Helper()
-	if base == nil {
-		base = http.DefaultTransport
-	}
 	doc := Load(t)
 	router, err := gorillamux.NewRouter(doc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &transport{t: t, base: base, doc: doc, router: router}
+	return &Document{doc: doc, router: router}
+}
+
+// Transport sends requests with base and fails the test, without stopping it,
+// when an answer is not as openapi.yaml says, or when a request that succeeded
+// is not one that it allows. nil means [http.DefaultTransport].
+//
+// Bodies of both directions are read whole.
+func (d *Document) Transport(t testing.TB, base http.RoundTripper) http.RoundTripper {
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	return &transport{Document: d, t: t, base: base}
+}
+
+// Transport is that of a document that is opened for it.
+func Transport(t testing.TB, base http.RoundTripper) http.RoundTripper {
+	t.Helper()
+	return Open(t).Transport(t, base)
 }
 
 type transport struct {
-	t      testing.TB
-	base   http.RoundTripper
-	doc    *openapi3.T
-	router routers.Router
+	*Document
+	t    testing.TB
+	base http.RoundTripper
 }
 
 // RoundTrip implements [http.RoundTripper].

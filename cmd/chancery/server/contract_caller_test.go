@@ -16,7 +16,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+
+	"github.com/chancery-dev/chancery/httpapi/openapitest"
 )
 
 // obj is a JSON object to send.
@@ -102,6 +105,18 @@ func (c caller) do(t testing.TB, method, target string, body any, tweaks ...twea
 	return r
 }
 
+// document gives the server's own OpenAPI document. Every answer of the suite
+// is held against it as well: what the suite knows comes from the contract
+// alone, so the two must say the same.
+var document = func() func(testing.TB) *openapitest.Document {
+	var once sync.Once
+	var d *openapitest.Document
+	return func(t testing.TB) *openapitest.Document {
+		once.Do(func() { d = openapitest.Open(t) })
+		return d
+	}
+}()
+
 // send sends one request; the answer may have any form.
 func (c caller) send(t testing.TB, method, target string, body any, tweaks ...tweak) reply {
 	t.Helper()
@@ -132,7 +147,7 @@ func (c caller) send(t testing.TB, method, target string, body any, tweaks ...tw
 	for _, change := range tweaks {
 		change(req)
 	}
-	res, err := http.DefaultTransport.RoundTrip(req)
+	res, err := document(t).Transport(t, nil).RoundTrip(req)
 	if err != nil {
 		t.Errorf("%s %.200s: %v", method, target, err)
 		return reply{}
