@@ -3,7 +3,6 @@ package domain
 import (
 	"errors"
 	"slices"
-	"strings"
 )
 
 // errSealed is a fault of the caller of Decide, never of a client.
@@ -71,8 +70,7 @@ func Compared(s Secret, c SecretCommand) []FieldKey {
 func errSecretNotFound() error { return Errorf(CodeSecretNotFound, "there is no such secret") }
 
 func decideCreate(s Secret, c CreateSecret) (Event, error) {
-	fields := slices.Clone(c.Fields)
-	slices.SortFunc(fields, func(a, b Field) int { return strings.Compare(string(a.Key), string(b.Key)) })
+	fields := sortedFields(c.Fields)
 	if !s.Exists {
 		if !c.Expect.none() {
 			return nil, Errorf(CodeVersionMismatch, "there is no such secret to match")

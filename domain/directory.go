@@ -12,7 +12,7 @@ import (
 type Directory struct {
 	Org     OrgID
 	Version uint64 // of the last event
-	Head    uint64 // position of the last event
+	Head    uint64 // position of the last event, or of a foreign message behind it
 	// Root marks the bootstrap organization: the owner of the log's first
 	// event. Its admins administer every organization.
 	Root        bool
@@ -115,8 +115,14 @@ func (d *Directory) putMembership(m Membership) {
 	d.Memberships[m.Agent][m.Key()] = m
 }
 
-// Apply folds one recorded event of the directory's stream. It is total.
+// Apply folds one recorded event of the directory's stream. It is total. A
+// foreign message (nil Event) moves Head and nothing else: it makes no
+// organization the bootstrap one either.
 func (d *Directory) Apply(r Recorded) {
+	if r.Event == nil {
+		d.Head = r.Position
+		return
+	}
 	d.Version, d.Head = r.Version, r.Position
 	if r.Position == 1 {
 		d.Root = true

@@ -247,11 +247,14 @@ type Proposed struct {
 	Event   Event
 }
 
-// Recorded is an event in the log.
+// Recorded is an event in the log, or a proven foreign message: something
+// that is no event and that the operator has listed as such. That one has a nil
+// Event, its Position and its Raw bytes, and Stream where its subject is one of
+// a stream: the next append there must expect its Position. Everything else is
+// zero, Version too, for it counts as nothing in the stream.
 type Recorded struct {
 	ID ulid.ULID
-	// Stream is nil only for a proven foreign message, which has no Event
-	// either and nothing but a Position and its Raw bytes.
+	// Stream is nil only for a foreign message on no stream's subject.
 	Stream   Stream
 	Position uint64 // its sequence in the log, from 1
 	Version  uint64 // dense from 1 within the stream
@@ -262,9 +265,10 @@ type Recorded struct {
 	At     time.Time
 	Actor  Actor
 	Origin Origin
-	Event  Event
+	// Event is nil for a foreign message alone.
+	Event Event
 	// Raw is the record's exact bytes: what feeds and Merkle leaves show. It
-	// holds metadata only.
+	// holds metadata only. Of a foreign message it is the whole message.
 	Raw []byte
 	// BodyHash is SHA-256 of the sealed body; of the empty string where there
 	// is none.

@@ -52,7 +52,8 @@ type HistoryEntry struct {
 	At       time.Time // the folded time
 }
 
-// Metadata is the only door from an event to history, feeds and leaves.
+// Metadata is the only door from an event to history, feeds and leaves. r must
+// have an Event: a foreign message is in no history.
 func Metadata(r Recorded) HistoryEntry {
 	return HistoryEntry{
 		Record: Record{

@@ -24,8 +24,8 @@ type Secret struct {
 	// Version is that of the last event, 0 before the first. It runs on
 	// through deletion and re-creation.
 	Version uint64
-	// Head is the position of the last event: the expectation of the next
-	// append.
+	// Head is the position of the last event, or of a foreign message behind
+	// it: the expectation of the next append.
 	Head uint64
 	// Exists is false before the first creation and after a deletion. Then
 	// everything below but DeletedAt is zero.
@@ -80,8 +80,13 @@ func (s *Secret) Clone() Secret {
 }
 
 // Apply folds one recorded event of the secret's stream. It is total: a
-// recorded event is a fact.
+// recorded event is a fact. A foreign message (nil Event) moves Head and
+// nothing else.
 func (s *Secret) Apply(r Recorded) {
+	if r.Event == nil {
+		s.Head = r.Position
+		return
+	}
 	s.Replay(Metadata(r))
 	for _, f := range BodyOf(r.Event).Fields {
 		if i, ok := s.find(f.Key); ok {

@@ -36,6 +36,8 @@ func TestConformance(t *testing.T) {
 		"restart":                     testRestart,
 		"status":                      testStatus,
 		"largest":                     testLargest,
+		"foreign":                     testForeign,
+		"foreign, not listed":         testUnlisted,
 	}
 	for backend, open := range backends {
 		for name, test := range tests {

@@ -78,6 +78,14 @@ func (l *JetStream) deliver(ctx context.Context, d delivery, yield yieldFunc) {
 
 // consume yields from one consumer; nil means that all is yielded.
 func (l *JetStream) consume(ctx context.Context, d *delivery, yield yieldFunc) error {
+	if d.created.IsZero() && d.until == 0 {
+		// Before the consumer is made: one that is there belongs to this log.
+		info, err := l.info(ctx)
+		if err != nil {
+			return err
+		}
+		d.created = info.Created
+	}
 	messages, stop, err := l.subscribe(ctx, d)
 	if err != nil {
 		return err
@@ -175,12 +183,7 @@ func (l *JetStream) interpret(ctx context.Context, m stored) (domain.Recorded, e
 	if getErr != nil || !ok {
 		return r, errors.Join(ErrUnavailable, getErr)
 	}
-	corrupt := corruption(err)
-	corrupt.Digest = sha256.Sum256(raw)
-	if proven, ok := l.foreign[m.position]; ok && proven == corrupt.Digest {
-		return domain.Recorded{Position: m.position, Raw: raw}, nil
-	}
-	return r, corrupt
+	return l.foreign.pass(m, raw, err)
 }
 
 // sameLog makes sure that what comes next belongs to what was yielded before.
@@ -191,9 +194,6 @@ func (l *JetStream) sameLog(ctx context.Context, d *delivery) error {
 	info, err := l.info(ctx)
 	if err != nil {
 		return err
-	}
-	if d.run == 0 {
-		d.created = info.Created
 	}
 	if info.State.LastSeq < d.last || !d.created.IsZero() && !d.created.Equal(info.Created) {
 		return ErrReplaced

@@ -60,8 +60,11 @@ func TestForeign(t *testing.T) {
 		}
 		for i, r := range seen {
 			digest, isForeign := foreign[uint64(i+1)]
-			if isForeign && (r.Stream != nil || r.Event != nil || sha256.Sum256(r.Raw) != digest) || r.Position != uint64(i+1) {
+			if isForeign && (r.Event != nil || r.Version != 0 || sha256.Sum256(r.Raw) != digest) || r.Position != uint64(i+1) {
 				t.Errorf("%d: %+v", i+1, r)
+			}
+			if onStream := r.Stream == secretStream("s"); onStream != (i+1 != 2 && i+1 != 4) {
+				t.Errorf("%d: stream %v", i+1, r.Stream)
 			}
 		}
 	}

@@ -29,6 +29,9 @@ type State interface {
 	// Secret gives the state with stored values; one that does not exist has
 	// its Version and Head all the same.
 	Secret(ref domain.SecretRef) (domain.Secret, error)
+	// SecretAtVersion gives the metadata as they stood after the stream's
+	// n-th event, a zero secret for 0 or where it did not exist then.
+	SecretAtVersion(ref domain.SecretRef, version uint64) (domain.Secret, bool, error)
 	// Directory shows a directory while no event is applied to it. An unknown
 	// organization is an empty directory.
 	Directory(org domain.OrgID, show func(*domain.Directory) error) error
@@ -39,6 +42,9 @@ type State interface {
 	// PendingDestructions lists deleted incarnations whose key.destroyed is
 	// not in the log yet, oldest first.
 	PendingDestructions(limit int) ([]domain.KeyDestroyed, error)
+	// DestructionPending says whether any of these keys of a deleted secret
+	// waits for its key.destroyed.
+	DestructionPending(ref domain.SecretRef, keks []domain.KekID) (bool, error)
 	// StreamHead gives version and position of a stream's last event.
 	StreamHead(stream domain.Stream) (version, position uint64, err error)
 	// Position is that of the last applied event.
@@ -101,6 +107,13 @@ func (x *Executor) ChangeSecret(ctx context.Context, req domain.SecretRequest) (
 	stream := domain.SecretStream{Ref: req.Ref}
 	operation := domain.SecretOperation(req.Ref, req.Command)
 	for range maxAttempts {
+		// The state is read before the key is looked up: the same request's
+		// event, coming between, is then found or makes the append conflict. The
+		// other way round it would be taken for a rival's.
+		before, err := x.State.Secret(req.Ref)
+		if err != nil {
+			return domain.SecretResult{}, err
+		}
 		hit, found, err := x.repeated(req.Principal, operation, req.Origin)
 		if err != nil {
 			return domain.SecretResult{}, err
@@ -108,23 +121,15 @@ func (x *Executor) ChangeSecret(ctx context.Context, req domain.SecretRequest) (
 		if found {
 			return x.repeatSecret(ctx, req, hit)
 		}
-		before, err := x.loadSecret(ctx, req.Ref, req.Command)
-		if err != nil {
-			return domain.SecretResult{}, err
+		opened, event, p, err := x.prepare(ctx, req, before)
+		if err != nil && x.moved(stream, before.Head) {
+			continue
 		}
-		event, err := domain.Decide(before, req.Command)
 		if err != nil {
 			return domain.SecretResult{}, err
 		}
 		if event == nil {
-			return domain.SecretResult{Secret: before, Position: x.State.Position(), Version: before.Version, At: before.UpdatedAt}, nil
-		}
-		p, err := x.propose(req.Principal, req.Origin, before.Version)
-		if err != nil {
-			return domain.SecretResult{}, err
-		}
-		if p.Event, err = x.Sealer.Seal(ctx, req.Ref, req.Principal.Agent, before.KekIDs, p.ID, event); err != nil {
-			return domain.SecretResult{}, err
+			return domain.SecretResult{Secret: opened, Position: x.State.Position(), Version: opened.Version, At: opened.UpdatedAt}, nil
 		}
 		recorded, err := x.append(ctx, stream, before.Head, p)
 		if errors.Is(err, ErrConflict) {
@@ -136,9 +141,35 @@ func (x *Executor) ChangeSecret(ctx context.Context, req domain.SecretRequest) (
 		if err != nil {
 			return domain.SecretResult{}, err
 		}
-		return x.finishSecret(ctx, before, recorded, event)
+		return x.finishSecret(ctx, opened, recorded, event)
 	}
 	return domain.SecretResult{}, errLostRace()
+}
+
+// prepare opens what must be compared, decides and seals. event is as Decide
+// gave it, nil if nothing has to change, and p holds it sealed.
+func (x *Executor) prepare(ctx context.Context, req domain.SecretRequest, before domain.Secret) (
+	opened domain.Secret, event domain.Event, p domain.Proposed, err error,
+) {
+	if opened, err = x.openCompared(ctx, before, req.Command); err != nil {
+		return opened, nil, p, err
+	}
+	if event, err = domain.Decide(opened, req.Command); err != nil || event == nil {
+		return opened, nil, p, err
+	}
+	if p, err = x.propose(req.Principal, req.Origin, before.Version); err != nil {
+		return opened, nil, p, err
+	}
+	p.Event, err = x.Sealer.Seal(ctx, req.Ref, req.Principal.Agent, before.KekIDs, p.ID, event)
+	return opened, event, p, err
+}
+
+// moved says whether the stream has an event behind head. Keys and their
+// claims are asked for later than the state: a refusal may be about what a
+// rival, or this very request, wrote in between, and must be decided anew.
+func (x *Executor) moved(stream domain.Stream, head uint64) bool {
+	_, now, err := x.State.StreamHead(stream)
+	return err == nil && now != head
 }
 
 // finishSecret runs after the append: the change is durable, so nothing here
@@ -165,13 +196,9 @@ func (x *Executor) finishSecret(ctx context.Context, before domain.Secret, r dom
 	return res, nil
 }
 
-// loadSecret reads the state and opens the values that Decide compares, and
-// all of them where the answer shows the whole aggregate.
-func (x *Executor) loadSecret(ctx context.Context, ref domain.SecretRef, c domain.SecretCommand) (domain.Secret, error) {
-	s, err := x.State.Secret(ref)
-	if err != nil || !s.Exists {
-		return s, err
-	}
+// openCompared opens the values that Decide compares, and all of them where
+// the answer shows the whole aggregate.
+func (x *Executor) openCompared(ctx context.Context, s domain.Secret, c domain.SecretCommand) (domain.Secret, error) {
 	switch c.(type) {
 	case domain.CreateSecret, domain.UpdateMetadata:
 		return x.openAll(ctx, s)

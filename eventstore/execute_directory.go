@@ -27,6 +27,14 @@ func (x *Executor) changeDirectory(ctx context.Context, req domain.DirectoryRequ
 	stream := domain.DirectoryStream{Org: req.Org}
 	operation := domain.DirectoryOperation(req.Org, req.Command)
 	for range maxAttempts {
+		var event domain.Event
+		var version, head uint64
+		refusal := x.State.Directory(req.Org, func(d *domain.Directory) (err error) {
+			version, head = d.Version, d.Head
+			event, err = domain.DecideDirectory(d, req.Command)
+			return err
+		})
+		// Looked up after the state was read, as for a secret.
 		hit, found, err := x.repeated(req.Principal, operation, req.Origin)
 		if err != nil {
 			return domain.DirectoryResult{}, err
@@ -34,15 +42,8 @@ func (x *Executor) changeDirectory(ctx context.Context, req domain.DirectoryRequ
 		if found {
 			return x.repeatDirectory(ctx, req, hit)
 		}
-		var event domain.Event
-		var version, head uint64
-		err = x.State.Directory(req.Org, func(d *domain.Directory) (err error) {
-			version, head = d.Version, d.Head
-			event, err = domain.DecideDirectory(d, req.Command)
-			return err
-		})
-		if err != nil {
-			return domain.DirectoryResult{}, err
+		if refusal != nil {
+			return domain.DirectoryResult{}, refusal
 		}
 		if event == nil {
 			return domain.DirectoryResult{Position: x.State.Position()}, nil

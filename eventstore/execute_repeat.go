@@ -28,12 +28,11 @@ func (x *Executor) repeatSecret(ctx context.Context, req domain.SecretRequest, h
 	if goneSince(current, hit, req.Command) {
 		return domain.SecretResult{}, domain.Errorf(domain.CodeIdempotencyExpired, "what this request wrote is gone")
 	}
-	before := domain.Secret{Ref: req.Ref}
-	recorded, err := x.foldBefore(ctx, hit, before.Apply)
+	before, _, err := x.State.SecretAtVersion(req.Ref, hit.Version-1)
 	if err != nil {
 		return domain.SecretResult{}, err
 	}
-	before, err = x.openFields(ctx, before, domain.Compared(before, req.Command))
+	recorded, err := x.event(ctx, hit)
 	if err != nil {
 		return domain.SecretResult{}, err
 	}
@@ -41,8 +40,7 @@ func (x *Executor) repeatSecret(ctx context.Context, req domain.SecretRequest, h
 	if err != nil {
 		return domain.SecretResult{}, err
 	}
-	again, err := domain.Decide(before, req.Command)
-	if err != nil || !domain.SameContent(again, opened) {
+	if !domain.RepeatsSecret(before, req.Command, opened) {
 		return domain.SecretResult{}, errKeyReused()
 	}
 	res := domain.SecretResult{Event: recorded.Event.Type(), Position: hit.Position, Version: hit.Version, At: hit.At, Replayed: true}
@@ -71,13 +69,11 @@ func goneSince(current domain.Secret, hit domain.IdempotentEvent, c domain.Secre
 }
 
 func (x *Executor) repeatDirectory(ctx context.Context, req domain.DirectoryRequest, hit domain.IdempotentEvent) (domain.DirectoryResult, error) {
-	before := domain.NewDirectory(req.Org)
-	recorded, err := x.foldBefore(ctx, hit, before.Apply)
+	recorded, err := x.event(ctx, hit)
 	if err != nil {
 		return domain.DirectoryResult{}, err
 	}
-	again, err := domain.DecideDirectory(before, req.Command)
-	if err != nil || !domain.SameContent(again, recorded.Event) {
+	if !domain.RepeatsDirectory(req.Command, recorded.Event) {
 		return domain.DirectoryResult{}, errKeyReused()
 	}
 	if issued, ok := recorded.Event.(domain.APIKeyIssued); ok {
@@ -86,19 +82,14 @@ func (x *Executor) repeatDirectory(ctx context.Context, req domain.DirectoryRequ
 	return domain.DirectoryResult{Event: recorded.Event, Position: hit.Position, Replayed: true}, nil
 }
 
-// foldBefore feeds every event of the stream before the hit to apply and
-// gives the hit itself.
-func (x *Executor) foldBefore(ctx context.Context, hit domain.IdempotentEvent, apply func(domain.Recorded)) (domain.Recorded, error) {
-	for r, err := range x.Log.Load(ctx, hit.Stream) {
-		if err != nil {
-			return domain.Recorded{}, err
-		}
-		if r.Position == hit.Position {
-			return r, nil
-		}
-		apply(r)
+// event reads the event of a hit: it alone, not its stream, so that a
+// repetition costs the same however long the history is.
+func (x *Executor) event(ctx context.Context, hit domain.IdempotentEvent) (domain.Recorded, error) {
+	r, err := x.Log.Get(ctx, hit.Stream, hit.Position)
+	if errors.Is(err, ErrUnavailable) {
+		return r, unavailable("the log cannot be read")
 	}
-	return domain.Recorded{}, errors.New("eventstore: the event of an idempotency key is not in its stream")
+	return r, err
 }
 
 // openEvent gives a recorded event with its sealed values opened.

@@ -21,8 +21,8 @@ type Options struct {
 	// Foreign lists proven foreign messages by position: SHA-256 of the raw
 	// message, which is its header block exactly as stored (from "NATS/1.0"
 	// to the empty line; nothing if it has no headers) and then its data. A
-	// message that is no event and is listed here is yielded as a Recorded
-	// with its Position and these Raw bytes, without Stream and Event.
+	// message that is no event and is listed here is yielded as a foreign
+	// message (see domain.Recorded) with these Raw bytes.
 	Foreign map[uint64][32]byte
 	// Logger is told when following the log must start anew. Default: silent.
 	Logger *slog.Logger
@@ -33,7 +33,7 @@ type Options struct {
 type JetStream struct {
 	jetStreamBroker
 	appender appender
-	foreign  map[uint64][32]byte
+	foreign  foreign
 	logger   *slog.Logger
 }
 

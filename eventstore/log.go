@@ -9,14 +9,19 @@ import (
 
 // Log is the log of all events.
 //
+// What lies in it and is no event ends every reading with ErrCorrupt, unless it
+// is a proven foreign message: those are yielded in their place, without an
+// event (see domain.Recorded), by Load too, and an append to their stream must
+// expect them.
+//
 // Iterators yield an error at most once, as their last pair. They may be left
 // at any time and hold no resources afterwards.
 type Log interface {
-	// Append stores one event if the last event of the stream is at position
+	// Append stores one event if the last message of the stream is at position
 	// after (0: the stream has none), and gives it as it is recorded, At left
 	// zero. Nil means durable.
 	//
-	// ErrConflict: not stored, another event came first. ErrUnavailable: not
+	// ErrConflict: not stored, another message came first. ErrUnavailable: not
 	// stored, try later. ErrUncertain: it may or may not be stored, and
 	// finding out failed. ErrRefused: this event can never be stored as it is.
 	//
@@ -33,6 +38,11 @@ type Log interface {
 	// ErrUnavailable: the log cannot be reached. When ctx ends first, its
 	// error is yielded: a reading that ends without an error is complete.
 	Load(ctx context.Context, stream domain.Stream) iter.Seq2[domain.Recorded, error]
+
+	// Get gives the one event of a stream at a position. ErrUnavailable: the
+	// log cannot be reached. ErrCorrupt: it lies there unreadable or not at
+	// all.
+	Get(ctx context.Context, stream domain.Stream, position uint64) (domain.Recorded, error)
 
 	// Read yields every event after a position, to the head as of the call.
 	// Its errors are Load's.

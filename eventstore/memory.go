@@ -1,7 +1,9 @@
 package eventstore
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"iter"
 	"sync"
 	"time"
@@ -23,7 +25,7 @@ var _ Log = (*Memory)(nil)
 // NewMemory gives an empty log that was created at a time and reads that
 // clock. fault may be nil.
 func NewMemory(now func() time.Time, fault Fault) *Memory {
-	l := &Memory{broker: memoryBroker{created: now().UTC(), now: now, fault: fault, grown: make(chan struct{})}}
+	l := &Memory{broker: memoryBroker{created: now().UTC(), now: now, fault: fault, foreign: foreign{}, grown: make(chan struct{})}}
 	l.appender = appender{
 		broker: &l.broker,
 		timing: timing{ack: time.Second, settle: 100 * time.Millisecond, pause: time.Millisecond},
@@ -99,12 +101,19 @@ func (l *Memory) yield(ctx context.Context, subject string, after, until uint64,
 		if ctx.Err() != nil {
 			return false
 		}
-		r, err := decode(m)
+		r, err := l.broker.interpret(m)
 		if !yield(r, err) || err != nil {
 			return false
 		}
 		after = m.position
 	}
+}
+
+// Intrude stores bytes that are no event on a subject, as somebody else with
+// access to a server's account could, and gives their position. Proven, they
+// are listed as by [Options.Foreign]; otherwise readings end there.
+func (l *Memory) Intrude(subject string, raw []byte, proven bool) uint64 {
+	return l.broker.intrude(subject, bytes.Clone(raw), proven)
 }
 
 // Status implements [Log].
@@ -124,6 +133,7 @@ type memoryBroker struct {
 
 	mu       sync.Mutex
 	messages []stored      // position is index + 1
+	foreign  foreign       // among them
 	grown    chan struct{} // closed and replaced with every write
 }
 
@@ -142,12 +152,41 @@ func (b *memoryBroker) send(_ context.Context, w write, attempt int) (uint64, er
 				headers: map[string][]string{RecordHeader: {string(m.record)}},
 			})
 		}
-		position = uint64(len(b.messages))
-		close(b.grown)
-		b.grown = make(chan struct{})
+		position = b.announce()
 		return nil
 	})
 	return position, outcome(err)
+}
+
+func (b *memoryBroker) intrude(subject string, raw []byte, proven bool) uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	position := uint64(len(b.messages) + 1)
+	b.messages = append(b.messages, stored{subject: subject, position: position, data: raw})
+	if proven {
+		b.foreign[position] = sha256.Sum256(raw)
+	}
+	return b.announce()
+}
+
+// announce wakes who follows and gives the position of the last message. mu
+// must be held.
+func (b *memoryBroker) announce() uint64 {
+	close(b.grown)
+	b.grown = make(chan struct{})
+	return uint64(len(b.messages))
+}
+
+// interpret decodes a message, or recognizes it as a proven foreign one. One
+// without a record has no headers here, so its data are all its bytes.
+func (b *memoryBroker) interpret(m stored) (domain.Recorded, error) {
+	r, err := decode(m)
+	if err == nil {
+		return r, nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.foreign.pass(m, m.data, err)
 }
 
 // next implements broker.

@@ -64,29 +64,44 @@ func (r *Reconciler) Run(ctx context.Context) {
 }
 
 // Reconcile works until nothing is pending. On nil every deleted secret that
-// the projection knows has its keys destroyed and recorded as such.
+// the projection knows has its keys destroyed and recorded as such. Keys that
+// can't be erased do not hold up those of other secrets; the first such failure
+// is the result.
 func (r *Reconciler) Reconcile(ctx context.Context) error {
 	for {
 		pending, err := r.executor.State.PendingDestructions(reconcileBatch)
 		if err != nil || len(pending) == 0 {
 			return err
 		}
+		var failed error
 		for _, d := range pending {
-			if err := r.destroy(ctx, d); err != nil {
+			if err := r.executor.Sealer.Destroy(ctx, d.KekIDs); err != nil {
+				if failed == nil {
+					failed = err
+				}
+				continue
+			}
+			if err := r.record(ctx, d); err != nil {
 				return err
 			}
+		}
+		if failed != nil {
+			return failed
 		}
 	}
 }
 
-func (r *Reconciler) destroy(ctx context.Context, d domain.KeyDestroyed) error {
+// record appends what has been erased, unless another node did.
+func (r *Reconciler) record(ctx context.Context, d domain.KeyDestroyed) error {
 	x := r.executor
-	if err := x.Sealer.Destroy(ctx, d.KekIDs); err != nil {
-		return err
-	}
 	stream := domain.KeysStream{Org: d.Ref.Org}
 	version, head, err := x.State.StreamHead(stream)
 	if err != nil {
+		return err
+	}
+	// Asked after the head was read: another node's event is then seen here or
+	// makes the append conflict, so that no destruction is recorded twice.
+	if pending, err := x.State.DestructionPending(d.Ref, d.KekIDs); err != nil || !pending {
 		return err
 	}
 	p, err := x.proposeAs(domain.Actor{Kind: domain.ActorSystem, ID: "reconciler"}, domain.Origin{}, version)

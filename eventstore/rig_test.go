@@ -2,9 +2,11 @@ package eventstore
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"iter"
 	"log/slog"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -22,6 +24,9 @@ type rig struct {
 	Log
 	// restart stops whatever keeps the log and starts it again.
 	restart func()
+	// intrude stores bytes that are no event and gives their position. Proven,
+	// they are listed as foreign.
+	intrude func(subject string, raw []byte, proven bool) uint64
 
 	mu    sync.Mutex
 	fault Fault
@@ -79,7 +84,8 @@ func fastTiming() timing {
 var backends = map[string]func(t testing.TB) *rig{
 	"memory": func(testing.TB) *rig {
 		r := &rig{restart: func() {}}
-		r.Log = NewMemory(time.Now, r.hook)
+		l := NewMemory(time.Now, r.hook)
+		r.Log, r.intrude = l, l.Intrude
 		return r
 	},
 	"jetstream": newJetStreamRig,
@@ -126,10 +132,23 @@ func newJetStreamRig(t testing.TB) *rig {
 	dir := t.TempDir()
 	e, nc := startEmbedded(t, dir)
 	r := &rig{}
+	listed := map[uint64][32]byte{}
+	var l *JetStream
 	open := func() {
-		l := openLog(t, nc)
-		l.fault = r.hook
+		l = openLog(t, nc)
+		l.fault, l.foreign = r.hook, maps.Clone(listed)
 		r.Log = l
+	}
+	r.intrude = func(subject string, raw []byte, proven bool) uint64 {
+		ack, err := l.js.Publish(t.Context(), subject, raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if proven {
+			listed[ack.Sequence] = sha256.Sum256(raw)
+			open()
+		}
+		return ack.Sequence
 	}
 	r.restart = func() {
 		stopEmbedded(t, e, nc)

@@ -16,7 +16,9 @@
 //     clock on top.
 //  3. Nothing is skipped. An event that cannot be read, a gap between
 //     positions, or a version that does not follow its stream's last one stops
-//     the projection, and [Store.Ready] says so.
+//     the projection, and [Store.Ready] says so. A proven foreign message is
+//     no event: it moves the head of its stream, on which the next append is
+//     decided, and nothing else.
 //  4. A checkpoint is (position, event id, creation time of the stream). One
 //     that the log does not confirm means that the tail was lost or the log
 //     replaced: the file is discarded and folded anew.

@@ -29,9 +29,9 @@ func options(readOnly bool) *bbolt.Options {
 	}
 }
 
-// bootID gives the kernel's name of this run of the machine, "" where it has
+// thisBoot gives the kernel's name of this run of the machine, "" where it has
 // none.
-func bootID() string {
+func thisBoot() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return ""
@@ -67,35 +67,12 @@ func damage(err error) error {
 	return err
 }
 
-// distrust says why the file at path can't be used, "" if it can or there is
-// none. It opens it for reading only, so that a file with broken pages does
-// not come near the code that writes.
-func distrust(path, boot string) (reason string, err error) {
-	switch info, err := os.Stat(path); {
-	case errors.Is(err, fs.ErrNotExist):
-		return "", nil
-	case err != nil:
-		return "", err
-	case info.Size() == 0:
-		return "", nil
-	}
-	err = guarded(func() error {
-		db, err := bbolt.Open(path, 0o600, options(true))
-		if err != nil {
-			return damage(err)
-		}
-		defer db.Close() //nolint:errcheck // only read.
-		return db.View(func(tx *bbolt.Tx) error {
-			reason = distrusted(tx, boot)
-			return nil
-		})
-	})
-	if errors.Is(err, errDamaged) {
-		return "damaged", nil
-	}
-	return reason, err
-}
+// reasonDamaged is why a file is not used that is none of this package's, or
+// was written over.
+const reasonDamaged = "damaged"
 
+// distrusted says why the file of a transaction can't be used on this boot,
+// "" if it can.
 func distrusted(tx *bbolt.Tx, boot string) string {
 	for t := range tableCount {
 		if tx.Bucket([]byte(t.String())) == nil {

@@ -42,12 +42,12 @@ func (f *fold) apply(r *domain.Recorded) error {
 		return integrityf("the position follows %d: the log has a gap", f.mark.position)
 	}
 	f.mark.position, f.mark.eventID = r.Position, r.ID
-	if r.Stream == nil { // a proven foreign message is passed and nothing else
-		r.At = f.mark.at
-		return nil
-	}
 	if r.Event == nil {
-		return integrityf("the message on %s has no event", r.Stream.Subject())
+		r.At = f.mark.at
+		return f.foreign(*r)
+	}
+	if r.Stream == nil {
+		return integrityf("the event has no stream")
 	}
 	if r.Time.After(f.mark.at) {
 		f.mark.at = r.Time.UTC()

@@ -41,7 +41,7 @@ func (f *fold) secret(ref domain.SecretRef, r domain.Recorded) error {
 	return nil
 }
 
-// state reads a secret without values; one without events is zero.
+// state reads a secret without values; one without messages is zero.
 func (ts *tables) state(ref domain.SecretRef) (secretRow, error) {
 	key := secretKey(ref)
 	row := ts.at(tableSecrets).Get(key)
@@ -62,7 +62,9 @@ func stateTable(s domain.Secret) table {
 }
 
 func (f *fold) putState(key []byte, before, after secretRow) error {
-	if before.Version > 0 && before.Exists != after.Exists {
+	// The head alone says whether there is a row: a foreign message makes one
+	// before the first event.
+	if before.Head > 0 && before.Exists != after.Exists {
 		if err := f.put(stateTable(before.Secret), key, nil); err != nil {
 			return err
 		}

@@ -122,6 +122,7 @@ func (w *world) verify(t tb, s *Store) {
 			equal("entry", e, got)
 		}
 	}
+	w.verifyHeads(t, s)
 	var living []domain.DekID
 	for _, model := range w.secrets {
 		for _, f := range model.Fields {
@@ -153,6 +154,28 @@ func (w *world) verify(t tb, s *Store) {
 			equal("directory", d, got)
 			return nil
 		}))
+	}
+}
+
+// verifyHeads holds, for every stream, what the next append must expect and
+// which version it gets, counted on the log itself.
+func (w *world) verifyHeads(t tb, s *Store) {
+	t.Helper()
+	type head struct{ version, position uint64 }
+	heads := map[domain.Stream]head{}
+	for _, r := range w.log.events {
+		h := head{heads[r.Stream].version, r.Position}
+		if r.Event != nil {
+			h.version++
+		}
+		heads[r.Stream] = h
+	}
+	delete(heads, nil)
+	for stream, want := range heads {
+		version, position, err := s.StreamHead(stream)
+		if got := (head{version, position}); err != nil || got != want {
+			t.Fatalf("%s: head %+v instead of %+v, %v", stream.Subject(), got, want, err)
+		}
 	}
 }
 

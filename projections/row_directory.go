@@ -2,10 +2,11 @@ package projections
 
 import "github.com/chancery-dev/chancery/domain"
 
-// streamRow is the last event of a directory or keys stream.
+// streamRow is how far a directory or keys stream goes.
 type streamRow struct {
-	version, head uint64
-	root          bool // of a directory: the owner of the log's first event
+	version uint64 // of the last event, 0 before the first
+	head    uint64 // position of the last message
+	root    bool   // of a directory: the owner of the log's first event
 }
 
 func (r streamRow) encode() []byte {

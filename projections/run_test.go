@@ -98,6 +98,12 @@ func TestStops(t *testing.T) {
 		"a message without event": {func(w *world, ref domain.SecretRef) {
 			w.log.append(domain.Recorded{Stream: domain.SecretStream{Ref: ref}, Version: 3})
 		}, "no event"},
+		"a message with an id and no event": {func(w *world, ref domain.SecretRef) {
+			w.log.append(domain.Recorded{ID: w.ulid(w.now), Stream: domain.SecretStream{Ref: ref}})
+		}, "no event"},
+		"an event without stream": {func(w *world, _ domain.SecretRef) {
+			w.log.append(domain.Recorded{ID: w.ulid(w.now), Version: 1, Event: domain.SecretDeleted{}})
+		}, "no stream"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, ref := plain()

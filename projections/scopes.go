@@ -2,26 +2,32 @@ package projections
 
 import (
 	"bytes"
+	"errors"
 
 	"github.com/chancery-dev/chancery/domain"
 )
 
+// errUnlisted is what reading a row gives where it is none of the list.
+var errUnlisted = errors.New("projections: the row is not listed")
+
 // page reads up to limit rows under prefix behind a key, in byte order, and
-// says whether there are more.
+// says whether there are more. Rows that read as errUnlisted are left out.
 func page[T any](ts *tables, t table, prefix []byte, after string, limit int,
 	read func(rest string, row []byte) (T, error),
 ) (rows []T, more bool, err error) {
 	limit = limitOf(limit)
 	looked := 0
 	for c := ts.ids(t, prefix, after, &looked); c.id != nil; c.next() {
-		if len(rows) == limit {
-			return rows, true, nil
-		}
 		row, err := read(string(c.id), c.row)
-		if err != nil {
+		switch {
+		case errors.Is(err, errUnlisted):
+		case err != nil:
 			return nil, false, err
+		case len(rows) == limit:
+			return rows, true, nil
+		default:
+			rows = append(rows, row)
 		}
-		rows = append(rows, row)
 	}
 	return rows, false, nil
 }
@@ -32,7 +38,13 @@ func page[T any](ts *tables, t table, prefix []byte, after string, limit int,
 func (s *Store) Organizations(after domain.OrgID, limit int) (orgs []domain.ScopeState, more bool, err error) {
 	err = s.view(func(ts *tables) error {
 		orgs, more, err = page(ts, tableDirectories, nil, string(after), limit,
-			func(id string, _ []byte) (domain.ScopeState, error) {
+			func(id string, head []byte) (domain.ScopeState, error) {
+				switch stream, err := decodeStream(head); {
+				case err != nil:
+					return domain.ScopeState{}, err
+				case stream.version == 0: // nothing but foreign messages
+					return domain.ScopeState{}, errUnlisted
+				}
 				scope := domain.Scope{Kind: domain.ScopeOrg, ID: id}
 				row := ts.at(tableScopes).Get(scopeRowKey(domain.OrgID(id), scope))
 				if row == nil { // the stream does not begin with the org's creation
@@ -91,8 +103,8 @@ func (s *Store) Keys(org domain.OrgID, agent domain.AgentID, after domain.APIKey
 	return keys, more, err
 }
 
-// StreamHead gives version and position of a stream's last event, both 0
-// before its first.
+// StreamHead gives the version of a stream's last event, 0 before the first,
+// and the position of its last message, which may be a foreign one.
 func (s *Store) StreamHead(stream domain.Stream) (version, position uint64, err error) {
 	err = s.view(func(ts *tables) error {
 		var row streamRow

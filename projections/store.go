@@ -57,7 +57,7 @@ func (o Options) complete() (Options, error) {
 		return o, errors.New("projections: Path, Now and Logger are required")
 	}
 	if o.BootID == "" {
-		o.BootID = bootID()
+		o.BootID = thisBoot()
 	}
 	if o.CachedGrants == 0 {
 		o.CachedGrants = 200_000
@@ -115,12 +115,11 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{o: o}
-	s.directories.cache.capacity = o.CachedGrants
-	reason, err := distrust(o.Path, o.BootID)
+	found, err := Inspect(o.Path, o.BootID)
 	if err != nil {
 		return nil, err
 	}
+	reason := found.Reason
 	for {
 		if reason != "" {
 			o.Logger.WarnContext(context.Background(), "the projection's file is discarded and folded anew",
@@ -129,16 +128,26 @@ func Open(o Options) (*Store, error) {
 				return nil, err
 			}
 		}
-		err = s.load()
+		s, err := openAsIs(o)
 		if err == nil {
-			s.progress.restart(s.mark, false)
 			return s, nil
 		}
 		if !errors.Is(err, errDamaged) || reason != "" {
 			return nil, err
 		}
-		reason = "damaged"
+		reason = reasonDamaged
 	}
+}
+
+// openAsIs opens the store over the file as it is. errDamaged: it can't be used.
+func openAsIs(o Options) (*Store, error) {
+	s := &Store{o: o}
+	s.directories.cache.capacity = o.CachedGrants
+	if err := s.load(); err != nil {
+		return nil, err
+	}
+	s.progress.restart(s.mark, false)
+	return s, nil
 }
 
 // load opens the file and reads what is kept in memory.

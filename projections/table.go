@@ -10,7 +10,7 @@ import (
 
 // schema is the version of everything in the file: bump it with any change of
 // a table, a key, a row or the fold, and files of before are folded anew.
-const schema = 1
+const schema = 2
 
 // table is one bucket of the file.
 type table uint8
@@ -19,7 +19,7 @@ const (
 	tableHost             table = iota // how the file was left: boot id, clean mark; the only one that is no fold
 	tableMeta                          // schema and checkpoint
 	tableSecrets                       // secret: state of a living secret, metadata only
-	tableDeleted                       // secret: state of one that is gone: version, head, time
+	tableDeleted                       // secret: state of one that is gone, or not made yet: version, head, time
 	tableValues                        // secret, field: sealed value or envelope
 	tableHistory                       // secret, version: history entry
 	tableCategories                    // scope, category, id: nothing

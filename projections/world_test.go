@@ -91,13 +91,36 @@ func (w *world) commit(r domain.Recorded) domain.Recorded {
 	switch s := r.Stream.(type) {
 	case domain.SecretStream:
 		w.secret(s.Ref).Apply(r)
-		w.history[s.Ref] = append(w.history[s.Ref], domain.Metadata(r))
+		if r.Event != nil {
+			w.history[s.Ref] = append(w.history[s.Ref], domain.Metadata(r))
+		}
 	case domain.DirectoryStream:
 		w.directory(s.Org).Apply(r)
 	case domain.KeysStream:
-		w.keys[s.Org] = r.Version
+		if r.Event != nil {
+			w.keys[s.Org] = r.Version
+		}
 	}
 	return r
+}
+
+// intrude puts a proven foreign message on a stream; nil is none's subject.
+func (w *world) intrude(stream domain.Stream) domain.Recorded {
+	return w.commit(domain.Recorded{Stream: stream, Position: w.log.head() + 1, Raw: []byte("foreign")})
+}
+
+// anyStream is one that has events, or will have, or never has.
+func (w *world) anyStream() domain.Stream {
+	org := pick(w, append([]domain.OrgID{"org_nobody_made"}, w.orgs...)...)
+	switch w.below(6) {
+	case 0:
+		return nil
+	case 1:
+		return domain.DirectoryStream{Org: org}
+	case 2:
+		return domain.KeysStream{Org: org}
+	}
+	return domain.SecretStream{Ref: w.anyRef(org)}
 }
 
 func (w *world) secret(ref domain.SecretRef) *domain.Secret {
@@ -126,8 +149,8 @@ func (w *world) step() {
 		w.changeDirectory()
 	case n == 17:
 		w.destroy()
-	case n == 18 && w.below(4) == 0:
-		w.commit(domain.Recorded{Position: w.log.head() + 1, Raw: []byte("foreign")})
+	case n == 18 && w.below(2) == 0:
+		w.intrude(w.anyStream())
 	case n == 19 && w.below(4) == 0:
 		w.now = w.now.Add(time.Duration(w.below(30)) * time.Hour)
 	default:
@@ -253,9 +276,13 @@ func (w *world) scopes() []domain.Scope {
 }
 
 func (w *world) changeSecret() {
-	ref := domain.SecretRef{Org: pick(w, w.orgs...), Scope: pick(w, w.scopes()...)}
+	w.change(w.anyRef(pick(w, w.orgs...)), w.secretCommand())
+}
+
+func (w *world) anyRef(org domain.OrgID) domain.SecretRef {
+	ref := domain.SecretRef{Org: org, Scope: pick(w, w.scopes()...)}
 	ref.ID = pick[domain.SecretID](w, "a", "a-", "a-b", "aa", "b", "Z", "z_1", "0")
-	w.change(ref, w.secretCommand())
+	return ref
 }
 
 func (w *world) secretCommand() domain.SecretCommand {
