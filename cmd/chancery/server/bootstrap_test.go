@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -110,8 +109,9 @@ func TestPartsThatDoNotBelongTogether(t *testing.T) {
 			openAndLook(t, other, func(*store) {})
 			mustDo(t, os.Rename(other.rootKeyFile(), cfg.rootKeyFile()))
 		}},
-		{"log lost", "the log is empty but the key store holds keys", func(t *testing.T, cfg Config) {
+		{"log and projection lost", "the log is empty but the key store holds keys", func(t *testing.T, cfg Config) {
 			mustDo(t, os.RemoveAll(cfg.path("jetstream/jetstream/$G/streams/CHANCERY_EVENTS")))
+			mustDo(t, os.Remove(cfg.path(stateFile)))
 		}},
 		{"keys lost", "the key store is empty but the log has secrets", func(t *testing.T, cfg Config) {
 			mustDo(t, os.RemoveAll(cfg.path("jetstream/jetstream/$G/streams/CHANCERY_KEYS")))
@@ -138,58 +138,6 @@ func TestPartsThatDoNotBelongTogether(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestRecoverAdmin: an operator who lost every administrator gets one, twice
-// over without harm, and killed between two steps without harm.
-func TestRecoverAdmin(t *testing.T) {
-	cfg := testConfig(t)
-	openAndLook(t, cfg, func(s *store) {
-		org, err := s.rootOrganization()
-		mustDo(t, err)
-		revokeEverybody(t, s, org)
-	})
-	mustDo(t, os.Remove(cfg.path(adminKeyFile)))
-	for range 2 {
-		path, err := RecoverAdmin(t.Context(), cfg)
-		mustDo(t, err)
-		if path != cfg.path(adminKeyFile) {
-			t.Errorf("the key is in %s", path)
-		}
-		openAndLook(t, cfg, func(s *store) {
-			checkOneAdministrator(t, s)
-			mustDo(t, s.state.Directory(mustRoot(t, s), func(d *domain.Directory) error {
-				if n := countRecovered(d); n != 1 {
-					t.Errorf("%d recovered agents; want 1", n)
-				}
-				return nil
-			}))
-		})
-	}
-}
-
-func revokeEverybody(t *testing.T, s *store, org domain.OrgID) {
-	t.Helper()
-	var commands []domain.DirectoryCommand
-	mustDo(t, s.state.Directory(org, func(d *domain.Directory) error {
-		for _, k := range d.Keys {
-			commands = append(commands, domain.RevokeKey{ID: k.ID, Agent: k.Agent})
-		}
-		return nil
-	}))
-	for _, c := range commands {
-		_, err := s.executor.ChangeDirectoryAsSystem(context.WithoutCancel(t.Context()), org, c, "test")
-		mustDo(t, err)
-	}
-}
-
-func countRecovered(d *domain.Directory) (n int) {
-	for _, s := range d.Scopes {
-		if s.Name == recoveredAgentName {
-			n++
-		}
-	}
-	return n
 }
 
 func mustRoot(t *testing.T, s *store) domain.OrgID {

@@ -48,6 +48,9 @@ type Config struct {
 	FailuresPerSecond float64
 	// TrustedProxies are the networks whose X-Forwarded-For is believed.
 	TrustedProxies []string
+	// existing says that the log must be there: what is missing is an error and
+	// is not made. The offline commands set it.
+	existing bool
 	// atStep is called after each step of the first start; tests stop there.
 	atStep func(step string) error
 

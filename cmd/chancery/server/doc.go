@@ -9,4 +9,5 @@
 //	root.key     the local root key: without it no value opens again
 //	state.db     the projection: rebuilt from the log when missing
 //	admin.key    the first administrator's API key: may be moved away
+//	lock         held by the one process that uses the directory
 package server

@@ -125,6 +125,23 @@ func TestTwoNodesOnOneLog(t *testing.T) {
 	}
 }
 
+// TestOfflineCommandsMakeNoExternalLog: on an external server without our
+// streams, as with a mistyped address, the offline commands refuse each time:
+// none of them makes what the next would find.
+func TestOfflineCommandsMakeNoExternalLog(t *testing.T) {
+	cfg := server.Config{Data: t.TempDir(), NATSURL: externalNATS(t), Logger: slog.New(slog.DiscardHandler)}
+	for range 2 {
+		_, checked := server.Fsck(t.Context(), cfg)
+		_, rebuilt := server.Rebuild(t.Context(), cfg)
+		_, recovered := server.RecoverAdmin(t.Context(), cfg)
+		for name, err := range map[string]error{"fsck": checked, "rebuild": rebuilt, "recover-admin": recovered} {
+			if err == nil || !strings.Contains(err.Error(), "CHANCERY_EVENTS is missing") {
+				t.Errorf("%s: %v; want an error that names the stream", name, err)
+			}
+		}
+	}
+}
+
 // TestOrderlyStopLosesNothing: a stop in the middle of writes lets requests in
 // flight finish; what was acknowledged is there after the start.
 func TestOrderlyStopLosesNothing(t *testing.T) {

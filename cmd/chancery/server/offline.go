@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
@@ -29,25 +31,23 @@ type FsckReport struct {
 	// Head is the position of the newest event; all up to it were decoded.
 	Head uint64 `json:"head"`
 	// Projection is the position up to which the projection was compared with
-	// a fresh fold, nil where there is no projection file.
+	// a fresh fold, nil where there is no projection or no event in it.
 	Projection *uint64 `json:"projection"`
 }
 
 // Fsck verifies the log's configuration, decodes every event, folds the log
 // afresh and compares the projection with that, bucket by bucket. The server
-// must be stopped. A missing projection is no fault: the next start folds it.
-// The error lists what differs.
+// must be stopped. It mends nothing: the projection's file stays as it is,
+// byte for byte, and one that the next start would discard is a finding. A
+// missing projection, or one without an event, is no fault: the next start
+// folds it. The error lists what differs.
 func Fsck(ctx context.Context, cfg Config) (report FsckReport, err error) {
 	err = withState(ctx, cfg, func(b *broker, path string) error {
 		if err := errors.Join(b.log.Verify(ctx), b.keys.Verify(ctx)); err != nil {
 			return err
 		}
 		var compared error
-		if _, err := os.Stat(path); err == nil {
-			var position uint64
-			position, compared = compareState(ctx, cfg, b, path)
-			report.Projection = &position
-		}
+		report.Projection, compared = compareState(ctx, cfg, b, path)
 		for r, err := range b.log.Read(ctx, 0) {
 			if err != nil {
 				return errors.Join(compared, err)
@@ -59,22 +59,26 @@ func Fsck(ctx context.Context, cfg Config) (report FsckReport, err error) {
 	return report, err
 }
 
-func compareState(ctx context.Context, cfg Config, b *broker, path string) (uint64, error) {
-	state, err := projections.Open(projections.Options{Path: path, Now: time.Now, Logger: cfg.Logger}) //nolint:contextcheck // opening a file cannot be cut short.
-	if err != nil {
-		return 0, err
+// compareState gives the position that was compared, nil for none.
+func compareState(ctx context.Context, cfg Config, b *broker, path string) (*uint64, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil //nolint:nilnil // there is nothing to compare.
 	}
-	err = projections.Check(ctx, state, b.log)
-	return state.Position(), errors.Join(err, state.Close())
+	position, err := projections.CheckFile(ctx, projections.Options{Path: path, Now: time.Now, Logger: cfg.Logger}, b.log)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", path, err)
+	case position == 0:
+		return nil, nil //nolint:nilnil // it agrees with nothing.
+	}
+	return &position, nil
 }
 
 func withState(ctx context.Context, cfg Config, do func(b *broker, path string) error) error {
 	if err := cfg.check(); err != nil {
 		return err
 	}
-	if _, err := os.Stat(cfg.Data); err != nil {
-		return err // a mistyped directory must not become an empty log
-	}
+	cfg.existing = true // a mistyped directory must not become an empty log
 	b, err := openBroker(ctx, cfg)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 
 	"github.com/oklog/ulid/v2"
 
@@ -19,8 +20,11 @@ const recoveredAgentName = "recovered-admin"
 // anything anyhow. It gives the key file's path.
 //
 // Every step is an ordinary command and is skipped when it is already so: a
-// crash between two steps is mended by running it again.
+// crash between two steps is mended by running it again. An agent to which
+// somebody may hold another key than that file's is never made an
+// administrator, whatever its name.
 func RecoverAdmin(ctx context.Context, cfg Config) (string, error) {
+	cfg.existing = true
 	s, err := openStore(ctx, cfg)
 	if err != nil {
 		return "", err
@@ -39,7 +43,14 @@ func (s *store) recoverAdmin(ctx context.Context, path string) error {
 		_, err := s.executor.ChangeDirectoryAsSystem(ctx, org, c, "recover-admin")
 		return err
 	}
-	agent := s.recoveredAgent(org)
+	token, err := readAdminKey(path)
+	if err != nil {
+		return err
+	}
+	agent, err := s.recoveredAgent(org, token)
+	if err != nil {
+		return err
+	}
 	if agent == "" {
 		id, err := ulid.New(ulid.Timestamp(s.now()), s.rand)
 		if err != nil {
@@ -55,25 +66,23 @@ func (s *store) recoverAdmin(ctx context.Context, path string) error {
 	if err := apply(domain.GrantMembership{Agent: agent, Scope: orgScope, Role: domain.RoleAdmin}); err != nil {
 		return err
 	}
-	return s.recoverKey(path, org, agent, apply)
+	return s.recoverKey(path, token, agent, apply)
 }
 
 // recoverKey writes the key file before the event, so that a crash between
-// the two leaves a token that the next run issues.
-func (s *store) recoverKey(path string, org domain.OrgID, agent domain.AgentID, apply func(domain.DirectoryCommand) error) error {
-	token, err := readAdminKey(path)
-	if err != nil {
-		return err
-	}
+// the two leaves a token that the next run issues. token is what the file
+// holds now.
+func (s *store) recoverKey(path, token string, agent domain.AgentID, apply func(domain.DirectoryCommand) error) error {
 	lookup, hash, ok := domain.ParseToken(token)
 	if ok {
 		key, who, known := s.state.Authenticate(lookup)
-		if known && who.Agent == agent && who.Admin && key.RevokedAt.IsZero() {
+		if known && who.Agent == agent && who.Admin && s.usable(key, hash) {
 			return nil
 		}
 		ok = key.ID == ""
 	}
 	if !ok {
+		var err error
 		if token, err = newToken(s.rand); err != nil {
 			return err
 		}
@@ -93,18 +102,43 @@ func (s *store) recoverKey(path string, org domain.OrgID, agent domain.AgentID, 
 	})
 }
 
-// recoveredAgent finds the agent of an earlier, unfinished run.
-func (s *store) recoveredAgent(org domain.OrgID) (found domain.AgentID) {
-	_ = s.state.Directory(org, func(d *domain.Directory) error {
+func (s *store) usable(key domain.APIKey, hash [32]byte) bool {
+	return key.Hash == hash && key.RevokedAt.IsZero() && (key.ExpiresAt.IsZero() || key.ExpiresAt.After(s.now()))
+}
+
+// recoveredAgent finds the agent of an earlier run, "" for none. Anybody who
+// was allowed to make agents could give one that name: what tells this
+// command's own is that nobody can hold a key to it but the one in the key
+// file. The one that has that key goes before one that has none yet.
+func (s *store) recoveredAgent(org domain.OrgID, token string) (found domain.AgentID, err error) {
+	lookup, hash, _ := domain.ParseToken(token)
+	err = s.state.Directory(org, func(d *domain.Directory) error {
+		owner, foreign := domain.AgentID(""), map[domain.AgentID]bool{}
+		for _, k := range d.Keys {
+			switch {
+			case !k.RevokedAt.IsZero():
+			case k.LookupID == lookup && k.Hash == hash:
+				owner = k.Agent
+			default:
+				foreign[k.Agent] = true
+			}
+		}
+		var candidates []domain.AgentID
 		for scope, state := range d.Scopes {
 			agent := domain.AgentID(scope.ID)
 			special := domain.MembershipKey{Scope: d.OrgScope(), Special: domain.RoleAuditor}
 			_, auditor := d.Memberships[agent][special]
-			if scope.Kind == domain.ScopeAgent && state.Name == recoveredAgentName && !state.Archived() && !auditor && agent > found {
-				found = agent
+			if scope.Kind == domain.ScopeAgent && state.Name == recoveredAgentName && !state.Archived() && !auditor && !foreign[agent] {
+				candidates = append(candidates, agent)
 			}
+		}
+		switch {
+		case slices.Contains(candidates, owner):
+			found = owner
+		case len(candidates) > 0:
+			found = slices.Max(candidates)
 		}
 		return nil
 	})
-	return found
+	return found, err
 }

@@ -35,7 +35,7 @@ func (s *store) serve(ctx context.Context) error {
 		return err
 	}
 	api, err := httpapi.New(httpapi.Config{ //nolint:contextcheck // requests bring their own.
-		Writer: s.executor, State: s.state, Keys: keys{s.keyring}, Health: health{s},
+		Writer: s.executor, State: s.state, Keys: keys{s.keyring}, Health: newHealth(s),
 		Logger: s.cfg.Logger, Registry: s.registry, Now: s.now, Rand: s.rand,
 		IPExtractor: proxies, AgentRate: rate(s.cfg.RatePerSecond), FailureRate: rate(s.cfg.FailuresPerSecond),
 	})

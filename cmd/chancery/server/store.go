@@ -8,7 +8,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/chancery-dev/chancery/domain"
@@ -16,67 +15,6 @@ import (
 	"github.com/chancery-dev/chancery/kms"
 	"github.com/chancery-dev/chancery/projections"
 )
-
-const stateFile = "state.db"
-
-// broker is an opened log with its key store, and what it stands on.
-type broker struct {
-	embedded *eventstore.Embedded // nil with an external server
-	conn     *nats.Conn
-	log      eventstore.Log
-	keys     *eventstore.KeyStore
-}
-
-// openBroker makes the data directory and opens the log and the key store in
-// it, or connects to the external server that the configuration names.
-func openBroker(ctx context.Context, cfg Config) (_ *broker, err error) {
-	foreign, err := readForeign(cfg.ForeignFile)
-	if err != nil {
-		return nil, err
-	}
-	b := &broker{}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, b.close())
-		}
-	}()
-	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
-		return nil, err
-	}
-	if err := b.connect(ctx, cfg); err != nil {
-		return nil, err
-	}
-	if b.log, err = eventstore.OpenJetStream(ctx, b.conn, eventstore.Options{Replicas: cfg.NATSReplicas, Foreign: foreign, Logger: cfg.Logger}); err != nil {
-		return nil, err
-	}
-	b.keys, err = eventstore.OpenKeyStore(ctx, b.conn, cfg.NATSReplicas)
-	return b, err
-}
-
-func (b *broker) connect(ctx context.Context, cfg Config) (err error) {
-	if cfg.NATSURL != "" {
-		b.conn, err = eventstore.Connect(ctx, eventstore.Server{
-			URL: cfg.NATSURL, CredsFile: cfg.NATSCreds, CAFile: cfg.NATSCA, CertFile: cfg.NATSCert, KeyFile: cfg.NATSKey,
-			Logger: cfg.Logger,
-		})
-		return err
-	}
-	if b.embedded, err = eventstore.StartEmbedded(ctx, cfg.path("jetstream"), cfg.Logger); err != nil {
-		return err
-	}
-	b.conn, err = b.embedded.Connect(ctx)
-	return err
-}
-
-func (b *broker) close() error {
-	if b.conn != nil {
-		b.conn.Close()
-	}
-	if b.embedded != nil {
-		return b.embedded.Shutdown()
-	}
-	return nil
-}
 
 // store is everything but the HTTP API: log, projection, keys, executor.
 type store struct {
@@ -123,6 +61,9 @@ func (s *store) openKeysAndLog(ctx context.Context) error {
 		return err
 	}
 	path, empty := s.cfg.rootKeyFile(), status.Head == 0
+	if empty && s.cfg.existing {
+		return errors.New("the log is empty: the first start of the server makes an administrator; nothing was changed")
+	}
 	provider, created, err := openProvider(ctx, path, empty, s.log, s.keys, s.rand)
 	if err != nil {
 		return err
@@ -179,7 +120,7 @@ func (s *store) assemble() (err error) {
 }
 
 // following runs do while the projection follows the log, caught up: what
-// the offline commands change the directory in.
+// the offline commands change the directory in. Nil means that do ran.
 func (s *store) following(ctx context.Context, do func() error) error {
 	running, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
@@ -191,13 +132,16 @@ func (s *store) following(ctx context.Context, do func() error) error {
 		case <-ticker.C:
 		case err := <-ended:
 			stop()
-			return err
+			return errors.Join(errNotFollowing, ctx.Err(), err)
 		}
 	}
 	err := do()
 	stop()
 	return errors.Join(err, <-ended)
 }
+
+// errNotFollowing says that the projection ended before it had caught up.
+var errNotFollowing = errors.New("nothing was done: the projection did not catch up with the log")
 
 const readyPoll = 5 * time.Millisecond
 
