@@ -3,11 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/chancery-dev/chancery/cmd/chancery/server"
+	"github.com/chancery-dev/chancery/eventstore"
+	"github.com/chancery-dev/chancery/projections"
 )
 
 // storeCommands are the commands that work on a data directory.
@@ -66,12 +67,11 @@ Prints what differs and exits with status 1 if anything does.`,
 				return err
 			}
 			report, err := server.Fsck(cmd.Context(), cfg)
+			if differs, ok := errors.AsType[*projections.CheckError](err); ok {
+				return a.reportDifferences(differs, err)
+			}
 			if err != nil {
-				// One finding a line, which the report of an error would fold.
-				for line := range strings.Lines(err.Error()) {
-					fmt.Fprintln(a.stderr, strings.TrimRight(line, "\n"))
-				}
-				return errors.New("fsck found differences")
+				return err
 			}
 			if report.Projection == nil {
 				return a.say(report, "clean: %d events; there is no projection, the next start folds it anew", report.Head)
@@ -81,6 +81,21 @@ Prints what differs and exits with status 1 if anything does.`,
 	}
 	o.bind(c.Flags())
 	return c
+}
+
+// reportDifferences prints one finding a line, which the report of an error
+// would fold, and what else was found.
+func (a *app) reportDifferences(differs *projections.CheckError, err error) error {
+	for _, finding := range differs.Findings {
+		fmt.Fprintln(a.stderr, finding)
+	}
+	if differs.More > 0 {
+		fmt.Fprintf(a.stderr, "and %d more\n", differs.More)
+	}
+	if corrupt, ok := errors.AsType[*eventstore.CorruptError](err); ok {
+		fmt.Fprintln(a.stderr, corrupt)
+	}
+	return errors.New("fsck found differences")
 }
 
 func newRecoverAdminCommand(a *app) *cobra.Command {
