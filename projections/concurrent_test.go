@@ -122,6 +122,7 @@ func TestConcurrentReaders(t *testing.T) {
 					t.Error(err)
 					return
 				}
+				time.Sleep(50 * time.Microsecond) // seven that spin leave two processors no time to write
 			}
 		})
 	}

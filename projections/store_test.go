@@ -104,7 +104,7 @@ func waitFor(t testing.TB, s *Store, position uint64) {
 // eventually polls what nobody signals.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for range 5_000 {
+	for range 30_000 {
 		if holds() {
 			return
 		}
