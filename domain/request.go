@@ -120,6 +120,9 @@ type LogStatus struct {
 	Created time.Time
 	// First and Head are the first and last position, both 0 when empty.
 	First, Head uint64
+	// Bytes is what the log takes up where it is stored, 0 where that is not
+	// known.
+	Bytes uint64
 	// Clock is the log server's clock at the answer.
 	Clock time.Time
 }

@@ -106,7 +106,7 @@ func (l *JetStream) Status(ctx context.Context) (domain.LogStatus, error) {
 	if err != nil {
 		return domain.LogStatus{}, err
 	}
-	s := domain.LogStatus{Created: info.Created.UTC(), Head: info.State.LastSeq, Clock: info.TimeStamp.UTC()}
+	s := domain.LogStatus{Created: info.Created.UTC(), Head: info.State.LastSeq, Bytes: info.State.Bytes, Clock: info.TimeStamp.UTC()}
 	if s.Head > 0 {
 		s.First = info.State.FirstSeq
 	}

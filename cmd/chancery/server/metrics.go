@@ -71,6 +71,10 @@ func (s *store) registerGauges(registry prometheus.Registerer) {
 		status, _ := s.state.Status()
 		return float64(status.Head)
 	})
+	gauge("chancery_log_bytes", "What the log takes up where it is stored, as last heard from it.", func() float64 {
+		status, _ := s.state.Status()
+		return float64(status.Bytes)
+	})
 	gauge("chancery_projection_position", "Position of the newest event that the projection has applied.", func() float64 {
 		return float64(s.state.Position())
 	})
