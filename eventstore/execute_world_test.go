@@ -301,7 +301,7 @@ func (w *world) node() *node {
 		Sealer: seamedSealer{n.ring, n.seams}, Now: w.clock, Rand: rand.Reader,
 		Deleted: func() { n.deleted.Add(1); n.reconciler.Wake() },
 	})
-	n.reconciler = eventstore.NewReconciler(n.Executor, slog.New(slog.DiscardHandler))
+	n.reconciler = eventstore.NewReconciler(n.Executor, 0, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel
 	w.nodes = append(w.nodes, n)

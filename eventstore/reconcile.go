@@ -11,7 +11,7 @@ import (
 
 const (
 	reconcileInterval = 30 * time.Second
-	reconcileBatch    = 256
+	reconcileBatch    = 1024
 )
 
 // Reconciler finishes what deletes began: for every deleted incarnation
@@ -24,12 +24,17 @@ const (
 type Reconciler struct {
 	executor *Executor
 	logger   *slog.Logger
+	settle   time.Duration
 	wake     chan struct{}
 }
 
 // NewReconciler gives a reconciler that works through the executor's parts.
-func NewReconciler(x *Executor, logger *slog.Logger) *Reconciler {
-	return &Reconciler{executor: x, logger: logger, wake: make(chan struct{}, 1)}
+// settle is how long a delete must have been seen before its keys are erased: a
+// projection may see it a moment before it is durable, and a power loss must
+// not bring back a secret whose keys are gone. 0 is for logs whose deletes are
+// known to be durable.
+func NewReconciler(x *Executor, settle time.Duration, logger *slog.Logger) *Reconciler {
+	return &Reconciler{executor: x, logger: logger, settle: settle, wake: make(chan struct{}, 1)}
 }
 
 // Wake asks for a run soon. It never blocks.
@@ -64,31 +69,38 @@ func (r *Reconciler) Run(ctx context.Context) {
 }
 
 // Reconcile works until nothing is pending. On nil every deleted secret that
-// the projection knows has its keys destroyed and recorded as such. Keys that
-// can't be erased do not hold up those of other secrets; the first such failure
-// is the result.
+// the projection knows has its keys destroyed and recorded as such.
 func (r *Reconciler) Reconcile(ctx context.Context) error {
 	for {
 		pending, err := r.executor.State.PendingDestructions(reconcileBatch)
 		if err != nil || len(pending) == 0 {
 			return err
 		}
-		var failed error
-		for _, d := range pending {
-			if err := r.executor.Sealer.Destroy(ctx, d.KekIDs); err != nil {
-				if failed == nil {
-					failed = err
-				}
-				continue
-			}
-			if err := r.record(ctx, d); err != nil {
-				return err
-			}
+		if !sleep(ctx, r.settle) {
+			return ctx.Err()
 		}
-		if failed != nil {
-			return failed
+		if err := r.destroy(ctx, pending); err != nil {
+			return err
 		}
 	}
+}
+
+// destroy erases keys and records that. Keys that can't be erased do not hold
+// up those of other secrets; the first such failure is the result.
+func (r *Reconciler) destroy(ctx context.Context, pending []domain.KeyDestroyed) error {
+	var failed error
+	for _, d := range pending {
+		if err := r.executor.Sealer.Destroy(ctx, d.KekIDs); err != nil {
+			if failed == nil {
+				failed = err
+			}
+			continue
+		}
+		if err := r.record(ctx, d); err != nil {
+			return err
+		}
+	}
+	return failed
 }
 
 // record appends what has been erased, unless another node did.
