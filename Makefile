@@ -21,6 +21,7 @@ GO_LICENSES_VERSION   := v1.6.0
 GOVULNCHECK_VERSION   := v1.9.0
 BENCHSTAT_VERSION     := v0.0.0-20260908200009-22c9c6c9d4da
 REDOCLY_VERSION       := 2.77.0
+TLOG_FSCK_VERSION     := v1.0.4
 
 # A tool built by another Go may refuse to read this one's code, so the Go
 # version is part of the path.
@@ -31,6 +32,7 @@ DEADCODE      := $(TOOLS)/deadcode-$(DEADCODE_VERSION)/deadcode
 GO_LICENSES   := $(TOOLS)/go-licenses-$(GO_LICENSES_VERSION)/go-licenses
 GOVULNCHECK   := $(TOOLS)/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
 BENCHSTAT     := $(TOOLS)/benchstat-$(BENCHSTAT_VERSION)/benchstat
+TLOG_FSCK     := $(TOOLS)/tlog-fsck-$(TLOG_FSCK_VERSION)/fsck
 
 # make run
 DATA   ?= chancery-data
@@ -61,7 +63,7 @@ DEADCODE_ROOTS := ^(client|domain|kms/seal|httpapi/wire)/|[a-z]test/|func: (NewM
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
 build: ## Build bin/chancery
@@ -89,6 +91,12 @@ test-go: ## Run the Go tests, with the race detector where it works
 .PHONY: test-ts
 test-ts: ## Run the TypeScript client's tests against a real server
 	@./scripts/ts-test.sh
+
+# Other people's tools verify what the binary wrote. They know nothing of ours.
+.PHONY: e2e
+e2e: build $(TLOG_FSCK) ## Run the binary and let the tools of others verify its logs
+	$(GO) vet -tags e2e ./e2e
+	CHANCERY_BINARY=$(CURDIR)/bin/chancery TLOG_FSCK=$(TLOG_FSCK) $(GO) test -count 1 -tags e2e -timeout 5m ./e2e
 
 .PHONY: lint
 lint: lint-go lint-mod lint-dead lint-licenses lint-vuln lint-openapi ## Check everything that can be checked without running it
@@ -162,7 +170,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (20s); FUZZ='kms.*Parse' picks
 	done <<<"$$targets"
 
 .PHONY: tools
-tools: $(GOLANGCI_LINT) $(GOFUMPT) $(DEADCODE) $(GO_LICENSES) $(GOVULNCHECK) $(BENCHSTAT) ## Install the pinned tools below .tools
+tools: $(GOLANGCI_LINT) $(GOFUMPT) $(DEADCODE) $(GO_LICENSES) $(GOVULNCHECK) $(BENCHSTAT) $(TLOG_FSCK) ## Install the pinned tools below .tools
 
 .PHONY: clean
 clean: ## Remove what was built, tools included; never a data directory
@@ -183,3 +191,5 @@ $(GOVULNCHECK):
 	$(call install,golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION))
 $(BENCHSTAT):
 	$(call install,golang.org/x/perf/cmd/benchstat@$(BENCHSTAT_VERSION))
+$(TLOG_FSCK):
+	$(call install,github.com/transparency-dev/tessera/cmd/fsck@$(TLOG_FSCK_VERSION))

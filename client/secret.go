@@ -113,9 +113,14 @@ type Patch struct {
 	Name     *string
 	Category *string
 	Tags     *[]string // replaces the set
+	// RotateEvery is after how many days values should be replaced; 0 takes it
+	// away. ExpiresAt likewise; the zero time takes it away. Both are advice:
+	// the server refuses nothing because of them.
+	RotateEvery *domain.RotateEvery
+	ExpiresAt   *time.Time
 }
 
-// UpdateSecret changes name, category or tags; durable on nil. What is so
+// UpdateSecret changes metadata; durable on nil. What is so
 // already is no change and no error.
 func (c *Client) UpdateSecret(ctx context.Context, ref SecretRef, p Patch, opts ...Option) (Aggregate, error) {
 	path, err := ref.path()
@@ -126,6 +131,18 @@ func (c *Client) UpdateSecret(ctx context.Context, ref SecretRef, p Patch, opts 
 		p.Tags = &[]string{} // no tags is an empty array, not null.
 	}
 	body := wire.UpdateSecret{SecretName: p.Name, Category: p.Category, Tags: p.Tags}
+	if p.RotateEvery != nil {
+		body.RotateEvery = wire.Null[string]()
+		if *p.RotateEvery != 0 {
+			body.RotateEvery = wire.NotNull(p.RotateEvery.String())
+		}
+	}
+	if p.ExpiresAt != nil {
+		body.ExpiresAt = wire.Null[wire.Time]()
+		if !p.ExpiresAt.IsZero() {
+			body.ExpiresAt = wire.NotNull(wire.NewTime(*p.ExpiresAt))
+		}
+	}
 	return send[Aggregate](ctx, c, call{kind: change, method: http.MethodPatch, path: path, body: body}, opts)
 }
 

@@ -36,6 +36,14 @@ type (
 	EffectiveSecret = wire.EffectiveSecret
 	// HistoryEntry is one recorded change of a secret: metadata only.
 	HistoryEntry = wire.HistoryEntry
+	// HistoryRow is a change of a secret or an access to it.
+	HistoryRow = wire.HistoryRow
+	// AccessRecord is one record of the access log.
+	AccessRecord = wire.AccessRecord
+	// ReportName is a compliance report that the server makes.
+	ReportName = wire.ReportName
+	// LogKey is a public key that a log's checkpoints are signed with.
+	LogKey = wire.LogKey
 
 	// DirectoryItem is an org, team, project or agent.
 	DirectoryItem = wire.DirectoryItem

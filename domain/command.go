@@ -51,13 +51,14 @@ type (
 		Key    FieldKey
 		Expect Expectation
 	}
-	// UpdateMetadata asks for another name, category or tags; nil leaves one
-	// as it is.
+	// UpdateMetadata asks for other metadata; nil leaves a member as it is.
 	UpdateMetadata struct {
-		Name     *string
-		Category *string
-		Tags     *[]string // as ParseTags gives them
-		Expect   Expectation
+		Name        *string
+		Category    *string
+		Tags        *[]string    // as ParseTags gives them
+		RotateEvery *RotateEvery // 0 takes it away
+		ExpiresAt   *time.Time   // as ParseExpiry gives it; zero takes it away
+		Expect      Expectation
 	}
 	// DeleteSecret asks that the secret be gone and its keys destroyed.
 	DeleteSecret struct{ Expect Expectation }

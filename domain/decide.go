@@ -3,6 +3,7 @@ package domain
 import (
 	"errors"
 	"slices"
+	"time"
 )
 
 // errSealed is a fault of the caller of Decide, never of a client.
@@ -142,11 +143,25 @@ func decideUpdate(s Secret, c UpdateMetadata) (Event, error) {
 	if c.Tags != nil && !slices.Equal(*c.Tags, s.Tags) {
 		ch.Tags = &Change[[]string]{From: &s.Tags, To: *c.Tags}
 	}
+	if c.RotateEvery != nil && *c.RotateEvery != s.RotateEvery {
+		ch.RotateEvery = &Change[RotateEvery]{To: *c.RotateEvery}
+		if s.RotateEvery != 0 {
+			ch.RotateEvery.From = &s.RotateEvery
+		}
+	}
+	if c.ExpiresAt != nil && !c.ExpiresAt.Equal(s.ExpiresAt) {
+		ch.ExpiresAt = &Change[time.Time]{To: *c.ExpiresAt}
+		if !s.ExpiresAt.IsZero() {
+			ch.ExpiresAt.From = &s.ExpiresAt
+		}
+	}
 	switch {
 	case ch.Name != nil:
 		return SecretRenamed{Changes: ch}, nil
 	case ch.Category != nil || ch.Tags != nil:
 		return SecretReclassified{Changes: ch}, nil
+	case ch.scheduled():
+		return SecretScheduled{Changes: ch}, nil
 	}
 	return nil, nil //nolint:nilnil // already so: the contract of Decide.
 }
@@ -199,6 +214,9 @@ func SameContent(a, b Event) bool {
 	case SecretReclassified:
 		b, ok := b.(SecretReclassified)
 		return ok && sameChanges(a.Changes, b.Changes)
+	case SecretScheduled:
+		b, ok := b.(SecretScheduled)
+		return ok && sameChanges(a.Changes, b.Changes)
 	case ScopeCreated:
 		b, ok := b.(ScopeCreated)
 		return ok && a.Scope.Kind == b.Scope.Kind && a.Name == b.Name && a.TeamID == b.TeamID
@@ -227,7 +245,9 @@ func sameFields(a, b []Field) bool {
 func sameChanges(a, b Changes) bool {
 	return sameChange(a.Name, b.Name, func(x, y string) bool { return x == y }) &&
 		sameChange(a.Category, b.Category, func(x, y string) bool { return x == y }) &&
-		sameChange(a.Tags, b.Tags, slices.Equal[[]string])
+		sameChange(a.Tags, b.Tags, slices.Equal[[]string]) &&
+		sameChange(a.RotateEvery, b.RotateEvery, func(x, y RotateEvery) bool { return x == y }) &&
+		sameChange(a.ExpiresAt, b.ExpiresAt, time.Time.Equal)
 }
 
 func sameChange[T any](a, b *Change[T], equal func(T, T) bool) bool {

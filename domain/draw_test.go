@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"slices"
 	"strings"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -65,6 +66,18 @@ func drawCategory(t *rapid.T) string {
 	return rapid.SampledFrom([]string{"c", "d"}).Draw(t, "category")
 }
 
+// drawRotateEvery gives one of few, from the least.
+func drawRotateEvery(t *rapid.T, least int) domain.RotateEvery {
+	return domain.RotateEvery(rapid.IntRange(least, 2).Draw(t, "rotate every"))
+}
+
+func drawExpiry(t *rapid.T, none bool) time.Time {
+	if n := rapid.IntRange(0, 2).Draw(t, "expiry"); n > 0 || !none {
+		return genesis().Add(time.Duration(n) * time.Hour)
+	}
+	return time.Time{}
+}
+
 func drawExpectation(t *rapid.T, version uint64) domain.Expectation {
 	switch rapid.IntRange(0, 9).Draw(t, "expectation") {
 	case 0:
@@ -99,6 +112,12 @@ func drawSecretCommand(t *rapid.T, version uint64) domain.SecretCommand {
 		}
 		if rapid.Bool().Draw(t, "with tags") {
 			c.Tags = new(drawTags(t))
+		}
+		if rapid.Bool().Draw(t, "with rotation") {
+			c.RotateEvery = new(drawRotateEvery(t, 0))
+		}
+		if rapid.Bool().Draw(t, "with expiry") {
+			c.ExpiresAt = new(drawExpiry(t, true))
 		}
 		return c
 	default:
@@ -233,6 +252,12 @@ func deepCommand(c domain.SecretCommand) domain.SecretCommand {
 		}
 		if c.Tags != nil {
 			c.Tags = new(slices.Clone(*c.Tags))
+		}
+		if c.RotateEvery != nil {
+			c.RotateEvery = new(*c.RotateEvery)
+		}
+		if c.ExpiresAt != nil {
+			c.ExpiresAt = new(*c.ExpiresAt)
 		}
 		return c
 	case domain.RemoveField, domain.DeleteSecret:

@@ -17,6 +17,7 @@ const (
 	TypeFieldRemoved       EventType = "secret.field_removed"
 	TypeSecretRenamed      EventType = "secret.renamed"
 	TypeSecretReclassified EventType = "secret.reclassified"
+	TypeSecretScheduled    EventType = "secret.scheduled"
 	TypeSecretDeleted      EventType = "secret.deleted"
 	TypeOrgCreated         EventType = "org.created"
 	TypeOrgRenamed         EventType = "org.renamed"
@@ -68,11 +69,15 @@ type (
 		Key         FieldKey
 		Sensitivity Sensitivity
 	}
-	// SecretRenamed changes the name; a category and tags changed by the same
-	// request ride along.
+	// SecretRenamed changes the name; what else the same request changed rides
+	// along.
 	SecretRenamed struct{ Changes Changes }
-	// SecretReclassified changes the category, the tags or both.
+	// SecretReclassified changes the category, the tags or both; a schedule
+	// changed by the same request rides along.
 	SecretReclassified struct{ Changes Changes }
+	// SecretScheduled changes when values should be replaced, when the secret
+	// expires, or both, and nothing else.
+	SecretScheduled struct{ Changes Changes }
 	// SecretDeleted ends an incarnation. Its keys are destroyed next.
 	SecretDeleted struct{ KekIDs []KekID }
 
@@ -143,6 +148,9 @@ func (SecretRenamed) Type() EventType { return TypeSecretRenamed }
 func (SecretReclassified) Type() EventType { return TypeSecretReclassified }
 
 // Type implements [Event].
+func (SecretScheduled) Type() EventType { return TypeSecretScheduled }
+
+// Type implements [Event].
 func (SecretDeleted) Type() EventType { return TypeSecretDeleted }
 
 // Type implements [Event].
@@ -177,6 +185,7 @@ func (FieldSet) event()           {}
 func (FieldRemoved) event()       {}
 func (SecretRenamed) event()      {}
 func (SecretReclassified) event() {}
+func (SecretScheduled) event()    {}
 func (SecretDeleted) event()      {}
 func (ScopeCreated) event()       {}
 func (ScopeRenamed) event()       {}
@@ -208,6 +217,10 @@ type Changes struct {
 	Name     *Change[string]
 	Category *Change[string]
 	Tags     *Change[[]string]
+	// RotateEvery and ExpiresAt are the schedule. A zero To took it away; From
+	// is never zero.
+	RotateEvery *Change[RotateEvery]
+	ExpiresAt   *Change[time.Time]
 }
 
 // ActorKind says what kind of principal made an event.

@@ -15,7 +15,7 @@ import (
 // eventTypes lists the stored names of every event, as the design gives them.
 func eventTypes() []domain.EventType {
 	names := strings.Fields(`
-		secret.created secret.field_set secret.field_removed secret.renamed secret.reclassified secret.deleted
+		secret.created secret.field_set secret.field_removed secret.renamed secret.reclassified secret.scheduled secret.deleted
 		membership.granted membership.revoked apikey.issued apikey.revoked key.destroyed`)
 	for _, kind := range []string{"org", "team", "project"} {
 		names = append(names, kind+".created", kind+".renamed", kind+".archived", kind+".restored")
@@ -79,6 +79,28 @@ func drawChanges(t *rapid.T, name bool) (c domain.Changes) {
 	if rapid.Bool().Draw(t, "with tags") || c.Name == nil && c.Category == nil {
 		c.Tags = &domain.Change[[]string]{From: new(drawTags(t)), To: drawTags(t)}
 	}
+	if rapid.Bool().Draw(t, "with schedule") {
+		schedule := drawSchedule(t)
+		c.RotateEvery, c.ExpiresAt = schedule.RotateEvery, schedule.ExpiresAt
+	}
+	return c
+}
+
+// drawSchedule changes one of both or both: sets, replaces or takes away.
+func drawSchedule(t *rapid.T) (c domain.Changes) {
+	which := rapid.IntRange(1, 3).Draw(t, "which")
+	if which&1 != 0 {
+		c.RotateEvery = &domain.Change[domain.RotateEvery]{To: drawRotateEvery(t, 1)}
+		if rapid.Bool().Draw(t, "had rotation") {
+			c.RotateEvery = &domain.Change[domain.RotateEvery]{From: new(drawRotateEvery(t, 1)), To: drawRotateEvery(t, 0)}
+		}
+	}
+	if which&2 != 0 {
+		c.ExpiresAt = &domain.Change[time.Time]{To: drawExpiry(t, false)}
+		if rapid.Bool().Draw(t, "had expiry") {
+			c.ExpiresAt = &domain.Change[time.Time]{From: new(drawExpiry(t, false)), To: drawExpiry(t, true)}
+		}
+	}
 	return c
 }
 
@@ -102,6 +124,8 @@ func drawEvent(t *rapid.T, typ domain.EventType) domain.Event {
 		return domain.SecretRenamed{Changes: drawChanges(t, true)}
 	case domain.TypeSecretReclassified:
 		return domain.SecretReclassified{Changes: drawChanges(t, false)}
+	case domain.TypeSecretScheduled:
+		return domain.SecretScheduled{Changes: drawSchedule(t)}
 	case domain.TypeSecretDeleted:
 		return domain.SecretDeleted{KekIDs: drawKeks(t)}
 	case domain.TypeMembershipGranted:
@@ -146,7 +170,7 @@ func TestEventTypes(t *testing.T) {
 			}
 		})
 	}
-	if n := len(eventTypes()); n != 27 {
-		t.Errorf("the fixtures know %d types, the design has 27", n)
+	if n := len(eventTypes()); n != 28 {
+		t.Errorf("the fixtures know %d types, the design has 28", n)
 	}
 }

@@ -3,6 +3,7 @@ package domain_test
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -194,6 +195,12 @@ func TestSameContentSeesEachMember(t *testing.T) {
 			decide(state, domain.UpdateMetadata{Category: new("e")}),
 			decide(state, domain.UpdateMetadata{Tags: new([]string{"u"})}),
 			decide(state, domain.UpdateMetadata{Tags: new([]string{})}),
+			decide(state, domain.UpdateMetadata{Tags: new([]string{}), RotateEvery: new(domain.RotateEvery(1))}),
+			decide(state, domain.UpdateMetadata{RotateEvery: new(domain.RotateEvery(1))}),
+			decide(state, domain.UpdateMetadata{RotateEvery: new(domain.RotateEvery(2))}),
+			decide(state, domain.UpdateMetadata{RotateEvery: new(domain.RotateEvery(1)), ExpiresAt: new(genesis())}),
+			decide(state, domain.UpdateMetadata{ExpiresAt: new(genesis())}),
+			decide(state, domain.UpdateMetadata{ExpiresAt: new(genesis().Add(time.Millisecond))}),
 			decide(state, set("open", domain.NewPlaintext("y"))),
 			decide(state, set("open", domain.NewPlaintext("z"))),
 			decide(state, set("other", domain.NewPlaintext("y"))),

@@ -64,7 +64,7 @@ func secretEventOperation(ref SecretRef, event Event) string {
 		return SecretOperation(ref, SetField{Field: e.Field})
 	case FieldRemoved:
 		return SecretOperation(ref, RemoveField{Key: e.Key})
-	case SecretRenamed, SecretReclassified:
+	case SecretRenamed, SecretReclassified, SecretScheduled:
 		return SecretOperation(ref, UpdateMetadata{})
 	case SecretDeleted:
 		return SecretOperation(ref, DeleteSecret{})

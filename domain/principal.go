@@ -63,10 +63,12 @@ const (
 	RuleAuditor          Rule = "auditor"
 	RuleAdmin            Rule = "admin"
 	RuleRootAdmin        Rule = "root_admin"
+	RuleRootAuditor      Rule = "root_auditor"
 	RuleNoMembership     Rule = "no_membership"
 	RuleRoleInsufficient Rule = "role_insufficient"
 	RuleScopeArchived    Rule = "scope_archived"
 	RuleNotAdmin         Rule = "not_admin"
+	RuleNotAuditor       Rule = "not_auditor"
 )
 
 // Decision is the answer to a permission question and the rule that gave it.
@@ -89,6 +91,7 @@ var forbiddenDetail = map[Rule]string{
 	RuleRoleInsufficient: "the caller's role on this scope does not allow this",
 	RuleScopeArchived:    "the scope is archived",
 	RuleNotAdmin:         "the caller is not an administrator of this organization",
+	RuleNotAuditor:       "the caller is not an auditor of this organization",
 }
 
 // Grant is what a principal may do on one scope.
@@ -110,8 +113,10 @@ type Principal struct {
 	Admin   bool
 	Root    bool // admin of the bootstrap organization
 	Auditor bool
-	grants  map[Scope]Grant
-	ordered []Grant
+	// RootAuditor is the auditor of the bootstrap organization.
+	RootAuditor bool
+	grants      map[Scope]Grant
+	ordered     []Grant
 }
 
 // Compile gives the rights of an agent of this directory. ok is false for an
@@ -124,6 +129,7 @@ func (d *Directory) Compile(agent AgentID, key APIKeyID) (p Principal, ok bool) 
 	p = Principal{Org: d.Org, Agent: agent, Name: self.Name, Key: key, grants: map[Scope]Grant{}}
 	held := d.Memberships[agent]
 	if _, p.Auditor = held[MembershipKey{Scope: d.OrgScope(), Special: RoleAuditor}]; p.Auditor {
+		p.RootAuditor = d.Root
 		for _, s := range d.Scopes {
 			p.grant(d, s, RoleAuditor, RuleAuditor)
 		}
@@ -218,6 +224,18 @@ func (p Principal) MayAdminister(org OrgID) Decision {
 		return Decision{Allowed: true, Rule: RuleRootAdmin}
 	}
 	return Decision{Rule: RuleNotAdmin}
+}
+
+// MayAudit answers for the access log and the reports of an organization. "" is
+// the whole server: what the log says of all organizations.
+func (p Principal) MayAudit(org OrgID) Decision {
+	switch {
+	case p.Auditor && org == p.Org:
+		return Decision{Allowed: true, Rule: RuleAuditor}
+	case p.RootAuditor:
+		return Decision{Allowed: true, Rule: RuleRootAuditor}
+	}
+	return Decision{Rule: RuleNotAuditor}
 }
 
 // MayCreateOrgs answers for making and listing organizations.

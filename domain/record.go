@@ -96,6 +96,8 @@ func Describe(stream Stream, event Event) Details {
 		d.Changes = e.Changes
 	case SecretReclassified:
 		d.Changes = e.Changes
+	case SecretScheduled:
+		d.Changes = e.Changes
 	case SecretDeleted:
 		d.KekIDs = e.KekIDs
 	case ScopeCreated:
@@ -131,8 +133,8 @@ func BodyOf(event Event) Body {
 		return Body{Fields: []Field{e.Field}}
 	case APIKeyIssued:
 		return Body{LookupID: e.LookupID, Hash: e.Hash}
-	case FieldRemoved, SecretRenamed, SecretReclassified, SecretDeleted, ScopeCreated, ScopeRenamed, ScopeArchived,
-		ScopeRestored, MembershipGranted, MembershipRevoked, APIKeyRevoked, KeyDestroyed:
+	case FieldRemoved, SecretRenamed, SecretReclassified, SecretScheduled, SecretDeleted, ScopeCreated, ScopeRenamed,
+		ScopeArchived, ScopeRestored, MembershipGranted, MembershipRevoked, APIKeyRevoked, KeyDestroyed:
 	}
 	return Body{}
 }
@@ -196,6 +198,11 @@ func composeSecret(t EventType, d Details, b Body) Event {
 			return nil
 		}
 		return SecretReclassified{Changes: d.Changes}
+	case TypeSecretScheduled:
+		if d.Changes.Name != nil || d.Changes.Category != nil || d.Changes.Tags != nil || !d.Changes.scheduled() || !d.Changes.replace() {
+			return nil
+		}
+		return SecretScheduled{Changes: d.Changes}
 	case TypeSecretDeleted:
 		if len(d.KekIDs) == 0 {
 			return nil
@@ -256,11 +263,22 @@ func composeDirectory(t EventType, d Details, b Body) Event {
 // named says whether both parts of a scope are there.
 func (s Scope) named() bool { return s.Kind != "" && s.ID != "" }
 
-// replace says whether a changed name or category has the one before it. Tags
-// are optional, so there may have been none.
+// replace says whether a changed name or category has the one before it, and
+// a changed schedule is one on one side at least. Tags are optional, so there
+// may have been none.
 func (c Changes) replace() bool {
-	return (c.Name == nil || c.Name.From != nil) && (c.Category == nil || c.Category.From != nil)
+	return (c.Name == nil || c.Name.From != nil) && (c.Category == nil || c.Category.From != nil) &&
+		optional(c.RotateEvery, func(r RotateEvery) bool { return r == 0 }) && optional(c.ExpiresAt, time.Time.IsZero)
 }
+
+// optional says whether a change of what need not be there has one form: none
+// before is a nil From, and none after none is no change.
+func optional[T any](c *Change[T], none func(T) bool) bool {
+	return c == nil || c.From == nil && !none(c.To) || c.From != nil && !none(*c.From)
+}
+
+// scheduled says whether the schedule changed.
+func (c Changes) scheduled() bool { return c.RotateEvery != nil || c.ExpiresAt != nil }
 
 func fieldMetadata(f Field) FieldMetadata {
 	return FieldMetadata{Key: f.Key, Sensitivity: f.Value.Sensitivity(), DekID: f.DekID}

@@ -19,8 +19,9 @@ const recordTable = `
 secret.created       scope secretId kekIds name category tags? fields? bodyFields?
 secret.field_set     scope secretId fields bodyFields
 secret.field_removed scope secretId fields
-secret.renamed       scope secretId name category? tags?
-secret.reclassified  scope secretId category? tags?
+secret.renamed       scope secretId name category? tags? rotateEvery? expiry?
+secret.reclassified  scope secretId category? tags? rotateEvery? expiry?
+secret.scheduled     scope secretId rotateEvery? expiry?
 secret.deleted       scope secretId kekIds
 org.created          scope name
 org.renamed          scope name
@@ -90,6 +91,18 @@ func members() map[string]struct {
 				d.Changes.Tags = &domain.Change[[]string]{To: []string{"stray"}}
 			},
 			func(d *domain.Details, _ *domain.Body) { d.Changes.Tags = nil },
+		},
+		"rotateEvery": {
+			func(d *domain.Details, _ *domain.Body) {
+				d.Changes.RotateEvery = &domain.Change[domain.RotateEvery]{To: 7}
+			},
+			func(d *domain.Details, _ *domain.Body) { d.Changes.RotateEvery = nil },
+		},
+		"expiry": {
+			func(d *domain.Details, _ *domain.Body) {
+				d.Changes.ExpiresAt = &domain.Change[time.Time]{To: genesis()}
+			},
+			func(d *domain.Details, _ *domain.Body) { d.Changes.ExpiresAt = nil },
 		},
 		"team": {
 			func(d *domain.Details, _ *domain.Body) { d.TeamID = "team_stray" },
@@ -227,7 +240,7 @@ func TestComposeRefusesAnotherSecretsStream(t *testing.T) {
 	sibling, moved := secretRef(), secretRef()
 	sibling.ID, moved.Scope = "another", scopes()["lone"]
 	rapid.Check(t, func(t *rapid.T) {
-		typ := rapid.SampledFrom(eventTypes()[:6]).Draw(t, "type")
+		typ := rapid.SampledFrom(eventTypes()[:7]).Draw(t, "type")
 		event := drawEvent(t, typ)
 		d, b := domain.Describe(streamFor(typ), event), domain.BodyOf(event)
 		for _, ref := range []domain.SecretRef{sibling, moved} {
@@ -275,6 +288,18 @@ func TestComposeRefusesMismatchedFields(t *testing.T) {
 	}
 	if got, ok := domain.Compose(domain.TypeFieldRemoved, stream, nameless, domain.Body{}); ok {
 		t.Errorf("the removal of a field without a key was accepted: %+v", got)
+	}
+	zero, expired := domain.RotateEvery(0), time.Time{}
+	for what, changes := range map[string]domain.Changes{
+		"a rotation after none that is none": {RotateEvery: &domain.Change[domain.RotateEvery]{}},
+		"a rotation after a zero one":        {RotateEvery: &domain.Change[domain.RotateEvery]{From: &zero, To: 1}},
+		"an expiry after none that is none":  {ExpiresAt: &domain.Change[time.Time]{}},
+		"an expiry after a zero one":         {ExpiresAt: &domain.Change[time.Time]{From: &expired, To: genesis()}},
+	} {
+		d := domain.Details{Scope: secretRef().Scope, SecretID: secretRef().ID, Changes: changes}
+		if got, ok := domain.Compose(domain.TypeSecretScheduled, stream, d, domain.Body{}); ok {
+			t.Errorf("%s was accepted: %+v", what, got)
+		}
 	}
 	fromNothing := domain.Details{
 		Scope: secretRef().Scope, SecretID: secretRef().ID, Changes: domain.Changes{Category: &domain.Change[string]{To: "d"}},

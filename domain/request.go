@@ -126,24 +126,3 @@ type LogStatus struct {
 	// Clock is the log server's clock at the answer.
 	Clock time.Time
 }
-
-// Access is one access record: who touched what, whether it was allowed and
-// which rule decided. It never holds a value, a key or a token.
-type Access struct {
-	Org OrgID // the actor's
-	// Target is the organization that was acted on: the actor's own, except
-	// for what administrators of the bootstrap organization do elsewhere.
-	Target  OrgID
-	Actor   Actor
-	Action  string // "read", "mint", "release", "history", "list", "admin", …
-	Scope   Scope
-	Secret  SecretID
-	Field   FieldKey
-	Outcome string // "allowed", "denied", "failed"
-	Code    Code   // of the refusal, if any
-	Rule    Rule
-	Method  string
-	Route   string
-	Origin  Origin
-	Time    time.Time
-}

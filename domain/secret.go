@@ -41,6 +41,10 @@ type Secret struct {
 	// Incarnation is the version of the creation that this life began with.
 	Incarnation uint64
 	Fields      []SecretField // sorted by key
+	// RotateEvery and ExpiresAt are when the values should be replaced and
+	// when the secret should be gone; zero where nothing is said.
+	RotateEvery RotateEvery
+	ExpiresAt   time.Time
 	DeletedAt   time.Time
 }
 
@@ -120,7 +124,7 @@ func (s *Secret) Replay(e HistoryEntry) {
 				s.Fields = slices.Delete(slices.Clone(s.Fields), i, i+1)
 			}
 		}
-	case TypeSecretRenamed, TypeSecretReclassified:
+	case TypeSecretRenamed, TypeSecretReclassified, TypeSecretScheduled:
 		s.change(d.Changes)
 	case TypeSecretDeleted:
 		*s = Secret{Ref: s.Ref, Version: e.Version, Head: e.Position, DeletedAt: e.At}
@@ -138,6 +142,12 @@ func (s *Secret) change(c Changes) {
 	}
 	if c.Tags != nil {
 		s.Tags = c.Tags.To
+	}
+	if c.RotateEvery != nil {
+		s.RotateEvery = c.RotateEvery.To
+	}
+	if c.ExpiresAt != nil {
+		s.ExpiresAt = c.ExpiresAt.To
 	}
 }
 

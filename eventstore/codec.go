@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/chancery-dev/chancery/domain"
 )
@@ -36,6 +37,7 @@ type message struct {
 type stored struct {
 	subject  string
 	position uint64
+	at       time.Time // of storing, by the store's clock; zero where nobody asks
 	headers  map[string][]string
 	data     []byte
 }

@@ -255,6 +255,9 @@ func largest() map[string]sample {
 		Name:     &domain.Change[string]{From: ptr(text(domain.MaxNameLen)), To: text(domain.MaxNameLen - 1)},
 		Category: &domain.Change[string]{From: ptr(strings.Repeat("c", domain.MaxCategory)), To: strings.Repeat("d", domain.MaxCategory)},
 		Tags:     &domain.Change[[]string]{From: ptr(tags(0x1F600)), To: tags(0x1F680)},
+
+		RotateEvery: &domain.Change[domain.RotateEvery]{From: ptr(domain.MaxRotateEvery), To: domain.MaxRotateEvery - 1},
+		ExpiresAt:   &domain.Change[time.Time]{From: ptr(sampleTime), To: sampleTime.AddDate(1, 0, 0)},
 	}}
 	wide := func(n uint64, e domain.Event) domain.Proposed {
 		p := proposed(n, e)

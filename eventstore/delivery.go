@@ -1,11 +1,12 @@
 package eventstore
 
 import (
+	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -23,6 +24,11 @@ const (
 	deliverExpiry    = 10 * time.Second
 	// maxFailures in a row, without an event between, end a bounded read.
 	maxFailures = 3
+	// firstPause before a new consumer doubles up to maxPause.
+	firstPause = 20 * time.Millisecond
+	// expiryCheck is how long a bounded read waits for a message before it
+	// asks whether what it waits for has expired.
+	expiryCheck = 3 * time.Second
 )
 
 // delivery is the reading of a part of the log, across as many consumers as
@@ -32,26 +38,46 @@ type delivery struct {
 	last   uint64 // position of the last event, exclusive start
 	until  uint64 // position of the last one wanted, 0 to follow
 
-	run     int       // consumers so far
-	created time.Time // of the stream, when the first one began
-	raw     [32]byte  // SHA-256 of the last event's record
-	seen    bool      // raw is set
+	run      int       // consumers so far
+	created  time.Time // of the stream, when the first one began
+	previous stored    // the last one that was yielded
+	seen     bool      // previous is set
 }
 
 type yieldFunc = func(domain.Recorded, error) bool
+
+// reader reads one stream; T is what its messages mean.
+type reader[T any] struct {
+	*jetStreamBroker
+	logger  *slog.Logger
+	subject string // of every message
+	// meaning decodes a message. ErrCorrupt ends the reading.
+	meaning func(context.Context, stored) (T, error)
+	// expires says that the oldest messages may go. They are passed over; a
+	// hole behind the first message that is there is corrupt all the same.
+	expires bool
+}
+
+func newReader[T any](b *jetStreamBroker, logger *slog.Logger, subject string, meaning func(context.Context, stored) (T, error)) reader[T] {
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	return reader[T]{jetStreamBroker: b, logger: logger, subject: subject, meaning: meaning}
+}
 
 // errLeft says that whoever ranges over the events has left.
 var errLeft = errors.New("eventstore: left")
 
 // deliver yields what d asks for. It starts a new consumer behind the last
 // yielded event whenever the one before was lost.
-func (l *JetStream) deliver(ctx context.Context, d delivery, yield yieldFunc) {
-	failures, pause := 0, l.appender.pause
+func (l *reader[T]) deliver(ctx context.Context, d delivery, yield func(T, error) bool) {
+	var none T
+	failures, pause := 0, firstPause
 	for {
 		before := d.last
 		err := l.consume(ctx, &d, yield)
 		if d.last > before {
-			failures, pause = 0, l.appender.pause
+			failures, pause = 0, firstPause
 		}
 		failures++
 		switch {
@@ -59,14 +85,14 @@ func (l *JetStream) deliver(ctx context.Context, d delivery, yield yieldFunc) {
 			return
 		case ctx.Err() != nil:
 			if d.until > 0 {
-				yield(domain.Recorded{}, ctx.Err())
+				yield(none, ctx.Err())
 			}
 			return
 		case errors.Is(err, ErrCorrupt), errors.Is(err, ErrReplaced):
-			yield(domain.Recorded{}, err)
+			yield(none, err)
 			return
 		case d.until > 0 && failures >= maxFailures:
-			yield(domain.Recorded{}, fmt.Errorf("%w: %w", ErrUnavailable, err))
+			yield(none, fmt.Errorf("%w: %w", ErrUnavailable, err))
 			return
 		}
 		l.logger.LogAttrs(ctx, slog.LevelWarn, "reading the log goes on with a new consumer",
@@ -77,7 +103,7 @@ func (l *JetStream) deliver(ctx context.Context, d delivery, yield yieldFunc) {
 }
 
 // consume yields from one consumer; nil means that all is yielded.
-func (l *JetStream) consume(ctx context.Context, d *delivery, yield yieldFunc) error {
+func (l *reader[T]) consume(ctx context.Context, d *delivery, yield func(T, error) bool) error {
 	if d.created.IsZero() && d.until == 0 {
 		// Before the consumer is made: one that is there belongs to this log.
 		info, err := l.info(ctx)
@@ -94,6 +120,15 @@ func (l *JetStream) consume(ctx context.Context, d *delivery, yield yieldFunc) e
 	if err := l.sameLog(ctx, d); err != nil {
 		return err
 	}
+	if l.expires && d.until > 0 {
+		info, err := l.info(ctx)
+		if err != nil {
+			return err
+		}
+		if info.State.FirstSeq > d.until {
+			return nil
+		}
+	}
 	d.run++
 	if d.run > 1 {
 		// One event without a consumer, in case delivering exactly this one
@@ -106,7 +141,7 @@ func (l *JetStream) consume(ctx context.Context, d *delivery, yield yieldFunc) e
 		if err := ctx.Err(); err != nil {
 			return err // even while more is at hand
 		}
-		msg, err := messages.Next(jetstream.NextContext(ctx))
+		msg, err := l.await(ctx, d, messages)
 		if err != nil {
 			return err
 		}
@@ -124,7 +159,7 @@ func (l *JetStream) consume(ctx context.Context, d *delivery, yield yieldFunc) e
 				return err
 			}
 		}
-		m := stored{subject: msg.Subject(), position: position, headers: msg.Headers(), data: msg.Data()}
+		m := stored{subject: msg.Subject(), position: position, at: meta.Timestamp, headers: msg.Headers(), data: msg.Data()}
 		if position <= d.last || d.done() {
 			continue
 		}
@@ -139,10 +174,10 @@ func (d *delivery) done() bool { return d.until > 0 && d.last >= d.until }
 
 // fill asks for what the consumer did not deliver: at most limit events
 // behind the last one, and none beyond the last position plus limit.
-func (l *JetStream) fill(ctx context.Context, d *delivery, limit uint64, yield yieldFunc) error {
+func (l *reader[T]) fill(ctx context.Context, d *delivery, limit uint64, yield func(T, error) bool) error {
 	subject, end := d.filter, d.last+limit
 	if subject == "" {
-		subject = allEvents
+		subject = l.subject
 	}
 	for ; limit > 0 && d.last < end && !d.done(); limit-- {
 		m, ok, err := l.next(ctx, subject, d.last)
@@ -158,19 +193,42 @@ func (l *JetStream) fill(ctx context.Context, d *delivery, limit uint64, yield y
 
 // hand yields one message and moves the delivery on. Without a filter none
 // may be missing before it.
-func (l *JetStream) hand(ctx context.Context, d *delivery, m stored, yield yieldFunc) error {
+func (l *reader[T]) hand(ctx context.Context, d *delivery, m stored, yield func(T, error) bool) error {
 	if d.filter == "" && m.position != d.last+1 {
-		return &CorruptError{Position: d.last + 1, Reason: "the event is missing"}
+		if err := l.expired(ctx, d, m.position); err != nil {
+			return err
+		}
+		if d.until > 0 && m.position > d.until {
+			d.last = d.until
+			return nil
+		}
 	}
-	r, err := l.interpret(ctx, m)
+	v, err := l.meaning(ctx, m)
 	if err != nil {
 		return err
 	}
-	d.last, d.raw, d.seen = m.position, sha256.Sum256(r.Raw), r.Event != nil
-	if !yield(r, nil) {
+	d.last, d.previous, d.seen = m.position, m, true
+	if !yield(v, nil) {
 		return errLeft
 	}
 	return nil
+}
+
+// expired makes sure that everything between the last message and a position
+// is gone by its age.
+func (l *reader[T]) expired(ctx context.Context, d *delivery, position uint64) error {
+	missing := d.last + 1
+	if l.expires {
+		info, err := l.info(ctx)
+		if err != nil {
+			return err
+		}
+		if info.State.FirstSeq >= position {
+			return nil
+		}
+		missing = max(missing, info.State.FirstSeq)
+	}
+	return &CorruptError{Position: missing, Reason: "the message is missing"}
 }
 
 // interpret decodes a message, or recognizes it as a proven foreign one.
@@ -187,7 +245,7 @@ func (l *JetStream) interpret(ctx context.Context, m stored) (domain.Recorded, e
 }
 
 // sameLog makes sure that what comes next belongs to what was yielded before.
-func (l *JetStream) sameLog(ctx context.Context, d *delivery) error {
+func (l *reader[T]) sameLog(ctx context.Context, d *delivery) error {
 	if d.until > 0 && d.run == 0 {
 		return nil
 	}
@@ -198,21 +256,36 @@ func (l *JetStream) sameLog(ctx context.Context, d *delivery) error {
 	if info.State.LastSeq < d.last || !d.created.IsZero() && !d.created.Equal(info.Created) {
 		return ErrReplaced
 	}
-	if !d.seen {
+	if !d.seen || l.expires && info.State.FirstSeq > d.last {
 		return nil
 	}
 	m, _, ok, err := l.get(ctx, getRequest{Sequence: d.last})
 	if err != nil {
 		return err
 	}
-	if values := m.headers[RecordHeader]; !ok || len(values) != 1 || sha256.Sum256([]byte(values[0])) != d.raw {
+	if !ok && l.expires {
+		// It expired just now, or was replaced: the next try knows.
+		return fmt.Errorf("%w: the last message is gone", ErrUnavailable)
+	}
+	if !ok || !slices.Equal(m.headers[RecordHeader], d.previous.headers[RecordHeader]) || !bytes.Equal(m.data, d.previous.data) {
 		return ErrReplaced
 	}
 	return nil
 }
 
+// await waits for a consumer's next message. What a bounded read of a stream
+// with expiry waits for may never come, so it does not wait for long.
+func (l *reader[T]) await(ctx context.Context, d *delivery, messages jetstream.MessagesContext) (jetstream.Msg, error) {
+	if l.expires && d.until > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, expiryCheck)
+		defer cancel()
+	}
+	return messages.Next(jetstream.NextContext(ctx))
+}
+
 // subscribe makes a consumer that begins behind the last yielded event.
-func (l *JetStream) subscribe(ctx context.Context, d *delivery) (jetstream.MessagesContext, func(), error) {
+func (l *reader[T]) subscribe(ctx context.Context, d *delivery) (jetstream.MessagesContext, func(), error) {
 	consumer, remove, err := l.consumer(ctx, d.filter, d.last)
 	if err != nil {
 		return nil, nil, err

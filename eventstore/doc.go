@@ -5,15 +5,23 @@
 // metadata only, is the Chancery-Record header; its sealed values are the
 // message's data.
 //
+// Who read what is in the access log, a stream of its own ([AccessLog],
+// [AccessRecorder]): a message is the records that were made durable together,
+// one JSON object a line. What proves both streams is in a third one
+// ([ProofStore]).
+//
 // Invariants that tests of this package name:
 //
 //  1. What is stored can be read back: nothing is sent before this very
-//     binary has decoded it again.
-//  2. One form: every event has exactly one encoding, and bytes that are not
-//     that encoding are corrupt. So encode(decode(x)) is x, for ever.
+//     binary has decoded it again. (Access records, of which there are too
+//     many for that, have a form for everything: 9.)
+//  2. One form: every event and access record has exactly one encoding, and
+//     bytes that are not that encoding are corrupt. So encode(decode(x)) is x,
+//     for ever.
 //  3. Success means stored durably; ErrConflict and ErrUnavailable mean not
 //     stored. Where neither is certain the append is settled first, and only
-//     when that fails the answer is ErrUncertain.
+//     when that fails the answer is ErrUncertain. (The access log does not
+//     settle: who is not sure that a read is recorded does not answer it.)
 //  4. Of all writers that expect the same position one wins.
 //  5. Follow gives every event once, in order, whatever happens to the
 //     connection or the consumer. A log that was replaced under it is named,
@@ -21,12 +29,20 @@
 //  6. A plaintext value is never encoded.
 //  7. After EraseSecretKey no byte of the key's record is left in the embedded
 //     store's files.
+//  8. Record gives nil only when the record is durable, or when it is one of a
+//     flood of refusals and was counted; what was allowed is never only
+//     counted. What refusals can put into the log, and what they take up in
+//     memory, is bounded whatever a client sends.
+//  9. Whatever an access holds, it has a record.
+//  10. The user of a [Feed] gets whole records and no byte of a body, reaches
+//     no other stream, message or consumer by any call, and moves nothing by
+//     any reply subject. Over the network nobody else gets in.
 //
-// Every implementation of [Log] passes the same conformance suite.
+// Every implementation of [Log], of [AccessReadWriter] and of a [ProofStore]'s
+// broker passes the same conformance suite.
 //
 // Not here: what events mean (domain), how values are sealed (kms), how the
-// log is folded (projections). The access log will be one more stream beside
-// the two that streamconfig.go describes.
+// log is folded (projections), what checkpoints and frontiers say (proof).
 //
 // Sources: CloudEvents 1.0 and its JSON format; RFC 8259 (JSON); RFC 3339
 // (times); NATS architecture decisions ADR-4 (headers), ADR-8 and ADR-31

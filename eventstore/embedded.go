@@ -2,16 +2,22 @@ package eventstore
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
+	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+
+	"github.com/chancery-dev/chancery/domain"
 )
 
 const (
@@ -22,16 +28,30 @@ const (
 	// is free now, and refuses to start once the log has outgrown it.
 	embeddedStore = 1 << 60
 	readyPoll     = 5 * time.Millisecond
+	// embeddedAccount stands for the default account where accounts are
+	// written down.
+	embeddedAccount = "CHANCERY"
 )
 
-// Embedded is a NATS server inside this process. It listens on no network
-// address and writes every message through to the disk before it
-// acknowledges it.
+// Embedded is a NATS server inside this process. It writes every message
+// through to the disk before it acknowledges it, and listens on no network
+// address unless feeds are to be reached from outside (see [Listener]).
 type Embedded struct {
 	server *server.Server
 	logger *slog.Logger
 	unlock func() error
 	stop   func() error // once
+	// service is the user of this process, nil where there is no listener and
+	// so nobody to tell it from.
+	service nkeys.KeyPair
+}
+
+// Listener opens a network address on which the users of feeds may connect,
+// and nobody else.
+type Listener struct {
+	Address string      // host:port; port 0 takes a free one
+	TLS     *tls.Config // nil: without
+	Feeds   []Feed
 }
 
 // StartEmbedded starts a server that keeps its streams under dir, which is
@@ -40,6 +60,15 @@ type Embedded struct {
 // another process uses is refused. Warnings and errors of the server go to
 // logger.
 func StartEmbedded(ctx context.Context, dir string, logger *slog.Logger) (*Embedded, error) {
+	return startServer(ctx, dir, nil, logger)
+}
+
+// StartListening is [StartEmbedded] with a listener.
+func StartListening(ctx context.Context, dir string, l Listener, logger *slog.Logger) (*Embedded, error) {
+	return startServer(ctx, dir, &l, logger)
+}
+
+func startServer(ctx context.Context, dir string, l *Listener, logger *slog.Logger) (*Embedded, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("eventstore: the log's directory: %w", err)
 	}
@@ -49,18 +78,27 @@ func StartEmbedded(ctx context.Context, dir string, logger *slog.Logger) (*Embed
 	}
 	e := &Embedded{logger: logger, unlock: unlock}
 	e.stop = sync.OnceValue(e.shutdown)
-	if err := e.start(ctx, dir); err != nil {
+	if err := e.start(ctx, dir, l); err != nil {
 		return nil, errors.Join(err, e.Shutdown())
 	}
 	return e, nil
 }
 
-func (e *Embedded) start(ctx context.Context, dir string) error {
-	s, err := server.NewServer(&server.Options{
+func (e *Embedded) start(ctx context.Context, dir string, l *Listener) error {
+	if err := ctx.Err(); err != nil {
+		return err // before anything runs that would have to be stopped
+	}
+	options := &server.Options{
 		ServerName: "chancery", DontListen: true, NoSigs: true, NoLog: true, DisableJetStreamBanner: true,
 		JetStream: true, StoreDir: dir, SyncAlways: true,
 		JetStreamMaxMemory: embeddedMemory, JetStreamMaxStore: embeddedStore, MaxPayload: embeddedPayload,
-	})
+	}
+	if l != nil {
+		if err := e.listen(options, *l); err != nil {
+			return err
+		}
+	}
+	s, err := server.NewServer(options)
 	if err != nil {
 		return fmt.Errorf("eventstore: the embedded server: %w", err)
 	}
@@ -89,9 +127,68 @@ func (e *Embedded) start(ctx context.Context, dir string) error {
 	}
 }
 
+// listen adds the listener, the accounts of the feeds and, since the server
+// now refuses whoever has no name, a user for this process. Its key lives in
+// memory alone, and the server takes it from inside the process alone.
+func (e *Embedded) listen(o *server.Options, l Listener) error {
+	host, port, err := net.SplitHostPort(l.Address)
+	if err != nil {
+		return domain.Errorf(domain.CodeInvalidRequest, "the address for consumers is no host:port")
+	}
+	number, err := net.LookupPort("tcp", port) //nolint:noctx // a name from a local table.
+	if err != nil {
+		return domain.Errorf(domain.CodeInvalidRequest, "the address for consumers has no port")
+	}
+	if number == 0 {
+		number = server.RANDOM_PORT
+	}
+	text, err := FeedAccounts(embeddedAccount, l.Feeds, "jetstream: enabled")
+	if err != nil {
+		return err
+	}
+	var accounts server.Options
+	if err := accounts.ProcessConfigString(text); err != nil {
+		return fmt.Errorf("eventstore: the accounts of the consumers: %w", err)
+	}
+	if e.service, err = nkeys.CreateUser(); err != nil {
+		return fmt.Errorf("eventstore: a key for the embedded server: %w", err)
+	}
+	public, err := e.service.PublicKey()
+	if err != nil {
+		return fmt.Errorf("eventstore: a key for the embedded server: %w", err)
+	}
+	for _, a := range accounts.Accounts {
+		if a.Name == embeddedAccount {
+			// The log lies in the default account, which a configuration's
+			// text cannot name.
+			a.Name = server.DEFAULT_GLOBAL_ACCOUNT
+			o.Nkeys = append(o.Nkeys, &server.NkeyUser{Nkey: public, Account: a, AllowedConnectionTypes: connections(jwt.ConnectionTypeInProcess)})
+		}
+	}
+	for _, u := range accounts.Nkeys {
+		u.AllowedConnectionTypes = connections(jwt.ConnectionTypeStandard)
+	}
+	o.DontListen, o.Host, o.Port, o.TLSConfig = false, host, number, l.TLS
+	o.Accounts, o.Nkeys = accounts.Accounts, append(o.Nkeys, accounts.Nkeys...)
+	return nil
+}
+
+func connections(kind string) map[string]struct{} { return map[string]struct{}{kind: {}} }
+
+// Addr is the listener's address, nil where there is none.
+func (e *Embedded) Addr() net.Addr { return e.server.Addr() }
+
 // Connect gives a connection to the server, inside the process.
 func (e *Embedded) Connect(ctx context.Context) (*nats.Conn, error) {
-	nc, err := nats.Connect("", append(connectOptions(ctx, e.logger), nats.InProcessServer(e.server))...)
+	options := append(connectOptions(ctx, e.logger), nats.InProcessServer(e.server))
+	if e.service != nil {
+		public, err := e.service.PublicKey()
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		options = append(options, nats.Nkey(public, e.service.Sign))
+	}
+	nc, err := nats.Connect("", options...)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}

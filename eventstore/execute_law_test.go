@@ -189,7 +189,7 @@ func (g *game) change(c caller, ref domain.SecretRef, command domain.SecretComma
 		}
 		return
 	}
-	if event == domain.TypeSecretCreated || event == domain.TypeSecretRenamed || event == domain.TypeSecretReclassified {
+	if event == domain.TypeSecretCreated || event == domain.TypeSecretRenamed || event == domain.TypeSecretReclassified || event == domain.TypeSecretScheduled {
 		same(g, "the answer's secret", after.shown(), show(res.Secret))
 	}
 	same(g, "the answer's version", after.version, res.Secret.Version)

@@ -23,6 +23,8 @@ func TestRepeat(t *testing.T) {
 		domain.SetField{Field: plain("p", "z"), Expect: domain.Expectation{Version: 1}},
 		rename("Another"),
 		domain.UpdateMetadata{Category: ptr("database"), Tags: ptr([]string{"t"})},
+		domain.UpdateMetadata{RotateEvery: ptr(domain.RotateEvery(90)), ExpiresAt: ptr(pastExpiry())},
+		domain.UpdateMetadata{RotateEvery: ptr(domain.RotateEvery(0)), Name: ptr("A third")},
 		domain.RemoveField{Key: "e"},
 	}
 	var first []domain.SecretResult
@@ -48,9 +50,12 @@ func TestRepeat(t *testing.T) {
 	create.Fields = []domain.Field{create.Fields[1], create.Fields[0]}
 	commands[0] = create
 	repeat(w.node())
-	w.wait(24*time.Hour - 5*time.Minute - time.Millisecond)
+	w.wait(24*time.Hour - 7*time.Minute - time.Millisecond)
 	repeat(n)
 }
+
+// pastExpiry has passed: an expiry is advice.
+func pastExpiry() time.Time { return time.Date(2020, 1, 31, 12, 0, 0, 0, time.UTC) }
 
 // TestRepeatOfAnother: the same key with another request.
 func TestRepeatOfAnother(t *testing.T) {
@@ -99,6 +104,21 @@ func TestRepeatOfAnother(t *testing.T) {
 	}
 	if res := c.do(ref, domain.UpdateMetadata{Name: ptr("Another"), Category: ptr("api")}); !res.Replayed {
 		t.Error("a member that changes nothing is no difference")
+	}
+	scheduled := n.as(alice).with("s")
+	schedule := domain.UpdateMetadata{RotateEvery: ptr(domain.RotateEvery(90)), ExpiresAt: ptr(pastExpiry())}
+	scheduled.do(ref, schedule)
+	for _, other := range []domain.UpdateMetadata{
+		{RotateEvery: ptr(domain.RotateEvery(91)), ExpiresAt: schedule.ExpiresAt},
+		{RotateEvery: ptr(domain.RotateEvery(0)), ExpiresAt: schedule.ExpiresAt},
+		{RotateEvery: schedule.RotateEvery, ExpiresAt: ptr(pastExpiry().Add(time.Millisecond))},
+		{RotateEvery: schedule.RotateEvery, ExpiresAt: ptr(time.Time{})},
+		{RotateEvery: schedule.RotateEvery},
+	} {
+		scheduled.refused(ref, other, domain.CodeIdempotencyKeyReused)
+	}
+	if res := scheduled.do(ref, schedule); !res.Replayed || res.Event != domain.TypeSecretScheduled {
+		t.Errorf("the first schedule: %+v", res)
 	}
 	c.do(ref, domain.DeleteSecret{})
 	c.refused(ref, domain.DeleteSecret{Expect: domain.Expectation{Version: 2}}, domain.CodeIdempotencyKeyReused)

@@ -24,6 +24,7 @@ var everyType = []domain.EventType{
 	"key.destroyed", "membership.granted", "membership.revoked", "org.archived", "org.created", "org.renamed",
 	"org.restored", "project.archived", "project.created", "project.renamed", "project.restored", "secret.created",
 	"secret.deleted", "secret.field_removed", "secret.field_set", "secret.reclassified", "secret.renamed",
+	"secret.scheduled",
 	"team.archived", "team.created", "team.renamed", "team.restored",
 }
 

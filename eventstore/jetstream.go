@@ -32,9 +32,9 @@ type Options struct {
 // concurrent use.
 type JetStream struct {
 	jetStreamBroker
+	reader[domain.Recorded]
 	appender appender
 	foreign  foreign
-	logger   *slog.Logger
 }
 
 var _ Log = (*JetStream)(nil)
@@ -48,10 +48,8 @@ func OpenJetStream(ctx context.Context, nc *nats.Conn, o Options) (*JetStream, e
 	if err != nil {
 		return nil, err
 	}
-	l := &JetStream{jetStreamBroker: b, foreign: o.Foreign, logger: o.Logger}
-	if l.logger == nil {
-		l.logger = slog.New(slog.DiscardHandler)
-	}
+	l := &JetStream{jetStreamBroker: b, foreign: o.Foreign}
+	l.reader = newReader(&l.jetStreamBroker, o.Logger, allEvents, l.interpret)
 	l.appender = appender{broker: &l.jetStreamBroker, timing: defaultTiming()}
 	return l, l.Verify(ctx)
 }
@@ -101,17 +99,7 @@ func (l *JetStream) Follow(ctx context.Context, after uint64) iter.Seq2[domain.R
 }
 
 // Status implements [Log].
-func (l *JetStream) Status(ctx context.Context) (domain.LogStatus, error) {
-	info, err := l.info(ctx)
-	if err != nil {
-		return domain.LogStatus{}, err
-	}
-	s := domain.LogStatus{Created: info.Created.UTC(), Head: info.State.LastSeq, Bytes: info.State.Bytes, Clock: info.TimeStamp.UTC()}
-	if s.Head > 0 {
-		s.First = info.State.FirstSeq
-	}
-	return s, nil
-}
+func (l *JetStream) Status(ctx context.Context) (domain.LogStatus, error) { return l.status(ctx) }
 
 // Verify implements [Log].
 func (l *JetStream) Verify(ctx context.Context) error {
@@ -122,7 +110,7 @@ func (l *JetStream) Verify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return verifyComplete(info.State)
+	return verifyComplete(EventsStream, info.State)
 }
 
 // apiTimeout bounds one question to the server.
@@ -168,6 +156,18 @@ func (b *jetStreamBroker) info(ctx context.Context) (*jetstream.StreamInfo, erro
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return s.CachedInfo(), nil
+}
+
+func (b *jetStreamBroker) status(ctx context.Context) (domain.LogStatus, error) {
+	info, err := b.info(ctx)
+	if err != nil {
+		return domain.LogStatus{}, err
+	}
+	s := domain.LogStatus{Created: info.Created.UTC(), Head: info.State.LastSeq, Bytes: info.State.Bytes, Clock: info.TimeStamp.UTC()}
+	if s.Head > 0 {
+		s.First = info.State.FirstSeq
+	}
+	return s, nil
 }
 
 func (b *jetStreamBroker) verify(ctx context.Context) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -51,10 +52,11 @@ func (b *jetStreamBroker) get(ctx context.Context, req getRequest) (m stored, ra
 	var got struct {
 		Error   *jetstream.APIError `json:"error"`
 		Message struct {
-			Subject  string `json:"subject"`
-			Sequence uint64 `json:"seq"`
-			Headers  []byte `json:"hdrs"`
-			Data     []byte `json:"data"`
+			Subject  string    `json:"subject"`
+			Sequence uint64    `json:"seq"`
+			Headers  []byte    `json:"hdrs"`
+			Data     []byte    `json:"data"`
+			Time     time.Time `json:"time"`
 		} `json:"message"`
 	}
 	if err := json.Unmarshal(answer.Data, &got); err != nil {
@@ -66,7 +68,7 @@ func (b *jetStreamBroker) get(ctx context.Context, req getRequest) (m stored, ra
 		}
 		return stored{}, nil, false, fmt.Errorf("%w: %w", ErrUnavailable, got.Error)
 	}
-	m = stored{subject: got.Message.Subject, position: got.Message.Sequence, data: got.Message.Data}
+	m = stored{subject: got.Message.Subject, position: got.Message.Sequence, at: got.Message.Time, data: got.Message.Data}
 	if headers, err := nats.DecodeHeadersMsg(got.Message.Headers); err == nil {
 		// Headers that are none leave a message without a record.
 		m.headers = headers

@@ -25,12 +25,13 @@ var _ Log = (*Memory)(nil)
 // NewMemory gives an empty log that was created at a time and reads that
 // clock. fault may be nil.
 func NewMemory(now func() time.Time, fault Fault) *Memory {
-	l := &Memory{broker: memoryBroker{created: now().UTC(), now: now, fault: fault, foreign: foreign{}, grown: make(chan struct{})}}
-	l.appender = appender{
-		broker: &l.broker,
-		timing: timing{ack: time.Second, settle: 100 * time.Millisecond, pause: time.Millisecond},
-	}
+	l := &Memory{broker: newMemoryBroker(now, fault)}
+	l.appender = appender{broker: &l.broker, timing: memoryTiming()}
 	return l
+}
+
+func memoryTiming() timing {
+	return timing{ack: time.Second, settle: 100 * time.Millisecond, pause: time.Millisecond}
 }
 
 // Append implements [Log].
@@ -137,6 +138,10 @@ type memoryBroker struct {
 	grown    chan struct{} // closed and replaced with every write
 }
 
+func newMemoryBroker(now func() time.Time, fault Fault) memoryBroker {
+	return memoryBroker{created: now().UTC(), now: now, fault: fault, foreign: foreign{}, grown: make(chan struct{})}
+}
+
 // send implements broker.
 func (b *memoryBroker) send(_ context.Context, w write, attempt int) (uint64, error) {
 	var position uint64
@@ -147,10 +152,11 @@ func (b *memoryBroker) send(_ context.Context, w write, attempt int) (uint64, er
 			return ErrConflict
 		}
 		for _, m := range w.messages {
-			b.messages = append(b.messages, stored{
-				subject: m.subject, position: uint64(len(b.messages) + 1), data: m.body,
-				headers: map[string][]string{RecordHeader: {string(m.record)}},
-			})
+			s := stored{subject: m.subject, position: uint64(len(b.messages) + 1), at: b.now().UTC(), data: m.body}
+			if m.record != nil {
+				s.headers = map[string][]string{RecordHeader: {string(m.record)}}
+			}
+			b.messages = append(b.messages, s)
 		}
 		position = b.announce()
 		return nil
@@ -162,7 +168,7 @@ func (b *memoryBroker) intrude(subject string, raw []byte, proven bool) uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	position := uint64(len(b.messages) + 1)
-	b.messages = append(b.messages, stored{subject: subject, position: position, data: raw})
+	b.messages = append(b.messages, stored{subject: subject, position: position, at: b.now().UTC(), data: raw})
 	if proven {
 		b.foreign[position] = sha256.Sum256(raw)
 	}

@@ -164,6 +164,24 @@ func (r *recordReader) changes() domain.Changes {
 		c.Tags.To = r.list()
 		r.literal(`}`)
 	}
+	if next(`"rotateEvery":{`) {
+		c.RotateEvery = readRemovable(r, func(prefix string) domain.RotateEvery {
+			every, err := domain.ParseRotateEvery(r.text(prefix))
+			if err != nil {
+				r.fail(errForm)
+			}
+			return every
+		})
+	}
+	if next(`"expiresAt":{`) {
+		c.ExpiresAt = readRemovable(r, func(prefix string) time.Time {
+			at, err := domain.ParseExpiry(r.time(prefix))
+			if err != nil {
+				r.fail(errForm)
+			}
+			return at
+		})
+	}
 	if first {
 		r.fail(errForm)
 	}
@@ -179,6 +197,21 @@ func (r *recordReader) change() *domain.Change[string] {
 		r.literal(`,`)
 	}
 	c.To = r.text(`"to":`)
+	r.literal(`}`)
+	return c
+}
+
+// readRemovable reads what removable writes; one of both sides is there.
+func readRemovable[T any](r *recordReader, read func(prefix string) T) *domain.Change[T] {
+	c := &domain.Change[T]{}
+	to := `"to":`
+	if strings.HasPrefix(r.rest, `"from":`) {
+		from := read(`"from":`)
+		c.From, to = &from, `,"to":`
+	}
+	if c.From == nil || strings.HasPrefix(r.rest, to) {
+		c.To = read(to)
+	}
 	r.literal(`}`)
 	return c
 }

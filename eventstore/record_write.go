@@ -110,6 +110,16 @@ func (w *recordWriter) changes(c domain.Changes) {
 		w.raw(`}`)
 		members++
 	}
+	if c.RotateEvery != nil {
+		w.raw(listed(members, `,"changes":{`) + `"rotateEvery":`)
+		removable(w, c.RotateEvery, c.RotateEvery.To == 0, func(prefix string, r domain.RotateEvery) { w.text(prefix, r.String()) })
+		members++
+	}
+	if c.ExpiresAt != nil {
+		w.raw(listed(members, `,"changes":{`) + `"expiresAt":`)
+		removable(w, c.ExpiresAt, c.ExpiresAt.To.IsZero(), w.time)
+		members++
+	}
 	w.end(members, `}`)
 }
 
@@ -120,6 +130,23 @@ func (w *recordWriter) change(prefix string, c *domain.Change[string]) {
 		w.raw(`,`)
 	}
 	w.text(`"to":`, c.To)
+	w.raw(`}`)
+}
+
+// removable writes a change of what need not be there: "from" is left out
+// where there was none before, "to" where the change took it away.
+func removable[T any](w *recordWriter, c *domain.Change[T], gone bool, write func(prefix string, v T)) {
+	w.raw(`{`)
+	if c.From != nil {
+		write(`"from":`, *c.From)
+	}
+	switch {
+	case gone:
+	case c.From != nil:
+		write(`,"to":`, c.To)
+	default:
+		write(`"to":`, c.To)
+	}
 	w.raw(`}`)
 }
 

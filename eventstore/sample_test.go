@@ -108,6 +108,19 @@ func samples() map[string]sample {
 		"secret.reclassified": {secret, proposed(7, domain.SecretReclassified{Changes: domain.Changes{
 			Tags: &domain.Change[[]string]{From: ptr([]string(nil)), To: []string{"a", "b"}},
 		}})},
+		"secret.reclassified-rescheduled": {secret, proposed(40, domain.SecretReclassified{Changes: domain.Changes{
+			Category:    &domain.Change[string]{From: ptr("database"), To: "api"},
+			RotateEvery: &domain.Change[domain.RotateEvery]{From: ptr(domain.RotateEvery(90)), To: 30},
+			ExpiresAt:   &domain.Change[time.Time]{From: ptr(sampleTime), To: sampleTime.AddDate(1, 0, 0)},
+		}})},
+		"secret.scheduled": {secret, proposed(41, domain.SecretScheduled{Changes: domain.Changes{
+			RotateEvery: &domain.Change[domain.RotateEvery]{To: 90},
+			ExpiresAt:   &domain.Change[time.Time]{To: sampleTime.AddDate(1, 0, 0)},
+		}})},
+		"secret.scheduled-taken_away": {secret, proposed(42, domain.SecretScheduled{Changes: domain.Changes{
+			RotateEvery: &domain.Change[domain.RotateEvery]{From: ptr(domain.RotateEvery(3650))},
+			ExpiresAt:   &domain.Change[time.Time]{From: ptr(sampleTime)},
+		}})},
 		"secret.deleted": {secret, proposed(8, domain.SecretDeleted{KekIDs: keks})},
 		"membership.granted": {directory, proposed(30, domain.MembershipGranted{
 			Agent: sampleAgent, Scope: domain.Scope{Kind: domain.ScopeTeam, ID: teamID}, Role: domain.RoleWriter,

@@ -10,16 +10,25 @@ import (
 	"github.com/chancery-dev/chancery/domain"
 )
 
-// The streams. The access log's will stand beside them.
+// The streams.
 const (
 	// EventsStream holds every event, for ever.
 	EventsStream = "CHANCERY_EVENTS"
+	// AccessStream holds every access record, for as long as the operator
+	// wants.
+	AccessStream = "CHANCERY_ACCESS"
+	// ProofStream holds what proves the two above: the wrapped signing key,
+	// checkpoints and frontiers, for ever.
+	ProofStream = "CHANCERY_PROOF"
 	// KeysStream holds wrapped keys, until they are erased.
 	KeysStream = "CHANCERY_KEYS"
 
-	allEvents = domain.SubjectPrefix + ">"
-	keyPrefix = "chancery.keys."
-	allKeys   = keyPrefix + ">"
+	allEvents     = domain.SubjectPrefix + ">"
+	accessSubject = "chancery.access"
+	proofPrefix   = "chancery.proof."
+	allProofs     = proofPrefix + ">"
+	keyPrefix     = "chancery.keys."
+	allKeys       = keyPrefix + ">"
 )
 
 // eventsConfig is how the events' stream is made: file storage, no limit by
@@ -28,6 +37,22 @@ func eventsConfig(replicas int) jetstream.StreamConfig {
 	c := baseConfig(EventsStream, allEvents, replicas)
 	c.DenyDelete, c.DenyPurge = true, true
 	c.AllowDirect, c.AllowAtomicPublish = true, true
+	return c
+}
+
+// accessConfig is how the access log's stream is made: nothing goes but by age
+// (0: never), no deletion.
+func accessConfig(replicas int, maxAge time.Duration) jetstream.StreamConfig {
+	c := baseConfig(AccessStream, accessSubject, replicas)
+	c.DenyDelete, c.DenyPurge, c.AllowDirect = true, true, true
+	c.MaxAge = maxAge
+	return c
+}
+
+// proofConfig is how the proofs' stream is made: no limits, no deletion.
+func proofConfig(replicas int) jetstream.StreamConfig {
+	c := baseConfig(ProofStream, allProofs, replicas)
+	c.DenyDelete, c.DenyPurge = true, true
 	return c
 }
 
@@ -58,7 +83,7 @@ func verifyStream(want, got jetstream.StreamConfig) error {
 	v.limit("max_bytes", got.MaxBytes)
 	v.limit("max_msgs_per_subject", got.MaxMsgsPerSubject)
 	v.limit("max_msg_size", int64(got.MaxMsgSize))
-	v.check("max_age", time.Duration(0), got.MaxAge)
+	v.check("max_age", want.MaxAge, got.MaxAge)
 	v.check("deny_delete", want.DenyDelete, got.DenyDelete)
 	v.check("deny_purge", want.DenyPurge, got.DenyPurge)
 	v.check("allow_direct", want.AllowDirect, got.AllowDirect)
@@ -85,12 +110,22 @@ func verifyStream(want, got jetstream.StreamConfig) error {
 
 // verifyComplete checks that no event is gone: the first position is 1 and
 // every later one is there.
-func verifyComplete(s jetstream.StreamState) error {
-	v := verifier{stream: EventsStream}
+func verifyComplete(stream string, s jetstream.StreamState) error {
+	v := verifier{stream: stream}
 	if s.LastSeq > 0 {
 		v.check("first position", uint64(1), s.FirstSeq)
 	}
 	v.check("number of messages", s.LastSeq, s.Msgs)
+	v.check("lost messages", false, s.Lost != nil)
+	return v.err
+}
+
+// verifyDense checks that no message is gone but the oldest ones.
+func verifyDense(stream string, s jetstream.StreamState) error {
+	v := verifier{stream: stream}
+	if s.LastSeq > 0 {
+		v.check("number of messages", s.LastSeq+1-s.FirstSeq, s.Msgs)
+	}
 	v.check("lost messages", false, s.Lost != nil)
 	return v.err
 }

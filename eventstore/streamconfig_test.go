@@ -95,7 +95,9 @@ func TestVerifyStream(t *testing.T) {
 		"republish":                 func(c *jetstream.StreamConfig) { c.RePublish = &jetstream.RePublish{} },
 		"subject_transform":         func(c *jetstream.StreamConfig) { c.SubjectTransform = &jetstream.SubjectTransformConfig{} },
 	}
-	for _, want := range []jetstream.StreamConfig{eventsConfig(1), keysConfig(1)} {
+	for _, want := range []jetstream.StreamConfig{
+		eventsConfig(1), keysConfig(1), accessConfig(1, 0), accessConfig(1, time.Hour), proofConfig(1),
+	} {
 		if err := verifyStream(want, want); err != nil {
 			t.Error(err)
 		}

@@ -17,7 +17,8 @@ func aggregateOf(s domain.Secret) (wire.Aggregate, error) {
 		SecretName: s.Name, Category: s.Category, Tags: append([]string{}, s.Tags...), Version: s.Version,
 		CreatedAt: wire.NewTime(s.CreatedAt), CreatedBy: s.CreatedBy,
 		UpdatedAt: wire.NewTime(s.UpdatedAt), UpdatedBy: s.UpdatedBy,
-		Fields: make([]wire.AggregateField, 0, len(s.Fields)),
+		Fields:      make([]wire.AggregateField, 0, len(s.Fields)),
+		RotateEvery: s.RotateEvery.String(), ExpiresAt: wire.TimeOrNil(s.ExpiresAt),
 	}
 	for _, f := range s.Fields {
 		value, _, err := valueOf(f)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 
@@ -20,6 +21,12 @@ type answer struct {
 	page *wire.Page
 	// secret is a body that is encoded already and cleared once written.
 	secret []byte
+	// raw is a body that is no JSON, of contentType.
+	raw         []byte
+	contentType string
+	// stream writes a body of contentType, to be saved under filename.
+	stream   func(w io.Writer) error
+	filename string
 	// show answers by itself.
 	show http.Handler
 	// version is the secret's, for the ETag; 0 for none.
@@ -36,6 +43,15 @@ func (s *Server) answer(c echo.Context, a answer) error {
 		a.show.ServeHTTP(c.Response(), c.Request())
 		return nil
 	}
+	if a.stream != nil {
+		return s.stream(c, a)
+	}
+	header := c.Response().Header()
+	if a.contentType != "" {
+		header.Set("Content-Type", a.contentType)
+		s.send(c, http.StatusOK, a.raw)
+		return nil
+	}
 	body := a.secret
 	if body == nil {
 		var err error
@@ -43,7 +59,6 @@ func (s *Server) answer(c echo.Context, a answer) error {
 			return err
 		}
 	}
-	header := c.Response().Header()
 	header.Set("Content-Type", wire.ContentJSON)
 	if a.version > 0 {
 		header.Set(wire.HeaderETag, wire.ETag(a.version))

@@ -22,15 +22,20 @@ func (c *call) authenticate() error {
 		}
 		return c.unauthenticated()
 	}
+	if c.principal.Agent == "" { // not after a wait: the target may be known better by then
+		c.access.Target = principal.Org
+	}
 	c.principal = principal
-	c.access.Org, c.access.Target = principal.Org, principal.Org
+	c.access.Org = principal.Org
 	c.access.Actor = domain.Actor{Kind: domain.ActorAgent, ID: string(principal.Agent), KeyID: principal.Key}
 	return nil
 }
 
 // identify looks a well-formed token's key up and compares it in constant
 // time, also where there is no such key. A token whose checksum does not hold
-// is not looked up.
+// is not looked up. Of one that is not accepted the record tells the lookup
+// id, and whose key it is only where the secret was the right one: a lookup id
+// is no proof of anything.
 func (c *call) identify() (domain.Principal, bool) {
 	lookupID, hash, ok := domain.ParseToken(bearer(c.http.Header.Values(wire.HeaderAuthorization)))
 	if !ok {
@@ -38,11 +43,15 @@ func (c *call) identify() (domain.Principal, bool) {
 	}
 	key, principal, known := c.config.State.Authenticate(lookupID)
 	same := subtle.ConstantTimeCompare(hash[:], key.Hash[:]) == 1
-	if known {
-		c.access.Org, c.access.Actor = principal.Org, domain.Actor{Kind: domain.ActorAgent, ID: string(key.Agent), KeyID: key.ID}
-	}
 	expired := !key.ExpiresAt.IsZero() && !c.config.Now().Before(key.ExpiresAt)
 	if !known || !same || expired || !key.RevokedAt.IsZero() {
+		c.access.Detail = "lookup id " + lookupID
+		if known {
+			c.access.Target = principal.Org
+		}
+		if known && same {
+			c.access.Org, c.access.Actor = principal.Org, domain.Actor{Kind: domain.ActorAgent, ID: string(key.Agent), KeyID: key.ID}
+		}
 		return domain.Principal{}, false
 	}
 	principal.Key = key.ID
@@ -68,8 +77,10 @@ func (c *call) unauthenticated() error {
 	if wait, ok := c.failures.take(addressPrefix(c.origin.ClientIP)); !ok {
 		return rateLimited("too many failed authentications from this address", wait)
 	}
-	c.access.Action = actionAuthenticate
-	if err := c.record(outcomeFailed, domain.CodeUnauthenticated); err != nil {
+	c.access.Action = domain.AccessAuthenticate
+	c.access.Origin.Reason, _ = label(c.http.Header, wire.HeaderReason) // a malformed one is not why it is refused
+	c.access.Origin.RunID, _ = label(c.http.Header, wire.HeaderRunID)
+	if err := c.record(domain.OutcomeFailed, domain.CodeUnauthenticated); err != nil {
 		return err
 	}
 	return domain.Errorf(domain.CodeUnauthenticated, "a valid API key is needed: Authorization: Bearer chy_…")

@@ -61,8 +61,14 @@ func TestAuthentication(t *testing.T) {
 		if len(records) != 1 || records[0].Action != "authenticate" || records[0].Outcome != "failed" || records[0].Origin.ClientIP == "" {
 			t.Errorf("%s: recorded %+v", name, records)
 		}
-		if known := name == "expired" || name == "revoked" || name == "other secret"; known != (len(records) == 1 && records[0].Actor.KeyID != "") {
+		if known := name == "expired" || name == "revoked"; known != (len(records) == 1 && records[0].Actor.KeyID != "") {
 			t.Errorf("%s: recorded actor %+v", name, records[0].Actor)
+		}
+		if looked := name == "expired" || name == "revoked" || name == "other secret" || name == "unknown" || name == "archived agent"; looked != (len(records) == 1 && strings.HasPrefix(records[0].Detail, "lookup id ")) {
+			t.Errorf("%s: recorded %q", name, records[0].Detail)
+		}
+		if name == "other secret" && records[0].Target != w.org {
+			t.Errorf("recorded target %q", records[0].Target)
 		}
 	}
 	if len(details) != 1 {

@@ -66,7 +66,7 @@ func (s *Server) newCall(r route, c echo.Context) *call {
 	origin := domain.Origin{RequestID: requestID(c), ClientIP: c.RealIP(), UserAgent: printable(request.UserAgent())}
 	return &call{
 		Server: s, ctx: request.Context(), route: r, http: request, param: pathParam(c), origin: origin,
-		access: domain.Access{Method: r.method, Route: r.path, Origin: origin, Time: s.config.Now()},
+		access: domain.Access{Method: r.method, Route: r.path, Origin: origin, TraceID: traceID(request.Header), Time: s.config.Now()},
 	}
 }
 
@@ -106,7 +106,7 @@ func (c *call) authorize(action string, ask func(domain.Principal) domain.Decisi
 func (c *call) decided(d domain.Decision) error {
 	c.access.Rule = d.Rule
 	if err := d.Err(); err != nil {
-		return errors.Join(c.record(outcomeDenied, domain.CodeForbidden), err)
+		return errors.Join(c.record(domain.OutcomeDenied, domain.CodeForbidden), err)
 	}
 	return nil
 }
@@ -119,7 +119,7 @@ func (c *call) may(a domain.Action, s domain.Scope) error {
 
 // administer authorizes a call about an organization's directory.
 func (c *call) administer(org domain.OrgID) error {
-	return c.authorize(actionAdmin, func(p domain.Principal) domain.Decision { return p.MayAdminister(org) })
+	return c.authorize(domain.AccessAdmin, func(p domain.Principal) domain.Decision { return p.MayAdminister(org) })
 }
 
 // await waits until this node has applied the position asked for. When it had
@@ -144,6 +144,17 @@ func (c *call) await() (waited bool, err error) {
 	return true, unavailable("this node does not follow the log at the moment")
 }
 
+// refused records that a change which the caller may make was forbidden where
+// it is decided: it would act in what is archived. Other refusals are no
+// denials and leave no record.
+func (c *call) refused(err error) error {
+	if domain.CodeOf(err) != domain.CodeForbidden {
+		return err
+	}
+	c.access.Rule = domain.RuleScopeArchived
+	return errors.Join(c.record(domain.OutcomeDenied, domain.CodeForbidden), err)
+}
+
 // fresh refuses to release values and keys on a node that has lost the log.
 func (c *call) fresh() error {
 	if c.config.State.Fresh(c.config.Now()) != nil {
@@ -158,14 +169,11 @@ func unavailable(detail string) error {
 
 // allowed records that the caller gets what it asked for. Nothing may be
 // released unless it returns nil.
-func (c *call) allowed() error { return c.record(outcomeAllowed, "") }
+func (c *call) allowed() error { return c.record(domain.OutcomeAllowed, "") }
 
 // record makes the access record durable. When that fails nothing may be
 // told but that the service is unavailable.
-func (c *call) record(outcome string, code domain.Code) error {
-	if c.config.Recorder == nil {
-		return nil
-	}
+func (c *call) record(outcome domain.Outcome, code domain.Code) error {
 	a := c.access
 	a.Outcome, a.Code = outcome, code
 	if err := c.config.Recorder.Record(c.ctx, a); err != nil {

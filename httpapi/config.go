@@ -17,7 +17,13 @@ type Config struct {
 	State  State
 	Keys   Keys
 	Health Health
-	Logger *slog.Logger
+	// Recorder keeps the access log: what it cannot keep is not answered.
+	Recorder Recorder
+	Access   AccessLog
+	Proofs   Proofs
+	Tiles    LogTiles
+	Reports  Reports
+	Logger   *slog.Logger
 	// Registry takes this package's metrics and is what /metrics shows.
 	Registry *prometheus.Registry
 	// Now is the wall clock.
@@ -28,8 +34,6 @@ type Config struct {
 
 	// Optional.
 
-	// Recorder keeps the access log; nil keeps none.
-	Recorder Recorder
 	// IPExtractor tells a request's client address; nil takes the peer's,
 	// trusting no header.
 	IPExtractor echo.IPExtractor
@@ -57,7 +61,8 @@ const defaultMaxWait = 5 * time.Second
 
 func (c Config) check() error {
 	switch {
-	case c.Writer == nil, c.State == nil, c.Keys == nil, c.Health == nil, c.Logger == nil, c.Registry == nil, c.Now == nil, c.Rand == nil:
+	case c.Writer == nil, c.State == nil, c.Keys == nil, c.Health == nil, c.Logger == nil, c.Registry == nil, c.Now == nil, c.Rand == nil,
+		c.Recorder == nil, c.Access == nil, c.Proofs == nil, c.Tiles == nil, c.Reports == nil:
 		return errors.New("httpapi: a required member of Config is missing")
 	case !c.AgentRate.valid(), !c.FailureRate.valid():
 		return errors.New("httpapi: a rate needs both a positive PerSecond and a Burst")

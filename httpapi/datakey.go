@@ -73,7 +73,7 @@ func decryptDataKey(c *call) (answer, error) {
 	dek, err := c.config.Keys.Release(c.ctx, ref, key, c.principal.Agent, s.KekIDs, body.DataKeyCiphertext, current)
 	defer clear(dek[:])
 	if err != nil {
-		return answer{}, errors.Join(c.record(outcomeFailed, domain.CodeOf(err)), err)
+		return answer{}, errors.Join(c.record(domain.OutcomeFailed, domain.CodeOf(err)), err)
 	}
 	if err := c.allowed(); err != nil {
 		return answer{}, err

@@ -19,7 +19,7 @@ func createOrg(c *call) (answer, error) {
 		command.Scope.ID = string(derivedOrgID(c.principal.Agent, c.origin.IdempotencyKey))
 	}
 	c.access.Target, c.access.Scope = domain.OrgID(command.Scope.ID), command.Scope
-	if err := c.authorize(actionAdmin, domain.Principal.MayCreateOrgs); err != nil {
+	if err := c.authorize(domain.AccessAdmin, domain.Principal.MayCreateOrgs); err != nil {
 		return answer{}, err
 	}
 	return c.create(domain.OrgID(command.Scope.ID), command)
@@ -106,9 +106,10 @@ func (c *call) changeDirectory(org domain.OrgID, command domain.DirectoryCommand
 	if err := c.fresh(); err != nil {
 		return domain.DirectoryResult{}, err
 	}
-	return c.config.Writer.ChangeDirectory(c.ctx, domain.DirectoryRequest{
+	result, err := c.config.Writer.ChangeDirectory(c.ctx, domain.DirectoryRequest{
 		Principal: c.principal, Org: org, Command: command, Origin: c.origin,
 	})
+	return result, c.refused(err)
 }
 
 // item gives an item as it is now.
@@ -217,7 +218,7 @@ func listOrgs(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if err := c.authorize(actionAdmin, domain.Principal.MayCreateOrgs); err != nil {
+	if err := c.authorize(domain.AccessAdmin, domain.Principal.MayCreateOrgs); err != nil {
 		return answer{}, err
 	}
 	rows, more, err := c.config.State.Organizations(domain.OrgID(p.after), p.limit)

@@ -19,8 +19,6 @@ import (
 	"github.com/chancery-dev/chancery/httpapi/wire"
 )
 
-func withoutRecorder(c *httpapi.Config) { c.Recorder = nil }
-
 const canary = "hunter2-canary"
 
 // TestInternalErrors verifies invariant 6: an error that is no refusal is a

@@ -59,6 +59,8 @@ func (k *keyring) OpenField(_ context.Context, _ domain.SecretRef, _ domain.Fiel
 type recorder struct {
 	mu      sync.Mutex
 	records []domain.Access
+	all     []domain.Access
+	examine int // bounds the pages of a journal, if set
 	fail    bool
 }
 
@@ -68,7 +70,7 @@ func (r *recorder) Record(_ context.Context, a domain.Access) error {
 	if r.fail {
 		return errors.New("no space left on device")
 	}
-	r.records = append(r.records, a)
+	r.records, r.all = append(r.records, a), append(r.all, a)
 	return nil
 }
 
@@ -79,4 +81,11 @@ func (r *recorder) take() []domain.Access {
 	records := r.records
 	r.records = nil
 	return records
+}
+
+// snapshot gives what was recorded since take, and leaves it there.
+func (r *recorder) snapshot() []domain.Access {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.records[:len(r.records):len(r.records)]
 }

@@ -36,6 +36,8 @@ type world struct {
 	store    *store
 	keys     *keyring
 	recorder *recorder
+	proofs   *provable
+	reports  *reports
 	health   *health
 	log      *buffer
 	config   httpapi.Config
@@ -86,12 +88,12 @@ func (h *health) Ready(context.Context) []httpapi.Unready { return h.failing }
 
 func newWorld(t *testing.T, changes ...func(*httpapi.Config)) *world {
 	t.Helper()
-	w := &world{T: t, keys: &keyring{}, recorder: &recorder{}, health: &health{}, log: &buffer{}, clock: &clock{}}
+	w := &world{T: t, keys: &keyring{}, recorder: &recorder{}, proofs: &provable{signed: 1000}, reports: &reports{rows: 3}, health: &health{}, log: &buffer{}, clock: &clock{}}
 	w.clock.at.Store(time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC).UnixMilli())
 	w.store = newStore(w.clock.now)
 	w.populate()
 	w.config = httpapi.Config{
-		Writer: w.store, State: w.store, Keys: w.keys, Recorder: w.recorder, Health: w.health,
+		Writer: w.store, State: w.store, Keys: w.keys, Recorder: w.recorder, Access: journal{w.recorder}, Proofs: w.proofs, Tiles: w.proofs, Reports: w.reports, Health: w.health,
 		Logger: slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Registry: prometheus.NewRegistry(),
 		Now: w.clock.now, Rand: rand.Reader, MaxWait: 20 * time.Millisecond,
 	}

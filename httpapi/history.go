@@ -7,6 +7,13 @@ import (
 	"github.com/chancery-dev/chancery/httpapi/wire"
 )
 
+const (
+	// includeAccess asks for the access records among the entries.
+	includeAccess = "access"
+	// maxProofs is the largest page with proofs: a leaf has up to 60 KiB.
+	maxProofs = 100
+)
+
 // getHistory answers with what was done to a secret, over all its
 // incarnations.
 func getHistory(c *call) (answer, error) {
@@ -18,11 +25,29 @@ func getHistory(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	p, err := c.page(rowsLimit, strconv.FormatBool(ascending))
+	include, err := c.oneOf(paramInclude, []string{includeAccess})
 	if err != nil {
 		return answer{}, err
 	}
+	proof, err := c.oneOf(paramProof, []string{"1"})
+	if err != nil {
+		return answer{}, err
+	}
+	bound := []string{strconv.FormatBool(ascending)}
+	if include != "" {
+		bound = append(bound, include)
+	}
+	p, err := c.page(rowsLimit, bound...)
+	if err != nil {
+		return answer{}, err
+	}
+	if proof != "" {
+		p.limit = min(p.limit, maxProofs)
+	}
 	q := domain.HistoryQuery{Ref: ref, Ascending: ascending, Limit: p.limit}
+	if include != "" {
+		return c.getAuditedHistory(q, p, proof != "")
+	}
 	if p.after != "" {
 		var ok bool
 		if q.After, ok = wire.ParseUint(p.after); !ok {
@@ -32,12 +57,8 @@ func getHistory(c *call) (answer, error) {
 	if err := c.may(domain.ActionHistory, ref.Scope); err != nil {
 		return answer{}, err
 	}
-	s, err := c.config.State.SecretMetadata(ref)
-	if err != nil {
+	if err := c.hasHistory(ref); err != nil {
 		return answer{}, err
-	}
-	if s.Version == 0 {
-		return answer{}, errSecretNotFound()
 	}
 	found, err := c.config.State.History(q)
 	if err != nil {
@@ -45,13 +66,27 @@ func getHistory(c *call) (answer, error) {
 	}
 	rows := make([]wire.HistoryEntry, 0, len(found.Entries))
 	for _, e := range found.Entries {
-		rows = append(rows, c.historyEntry(e))
+		row := c.historyEntry(e)
+		if proof != "" {
+			if err := c.prove(&row, e.Stream); err != nil {
+				return answer{}, err
+			}
+		}
+		rows = append(rows, row)
 	}
 	a := answer{data: rows}
 	if found.More && len(found.Entries) > 0 {
 		a.page = p.next(strconv.FormatUint(found.Entries[len(found.Entries)-1].Version, 10))
 	}
 	return a, c.allowed()
+}
+
+func (c *call) hasHistory(ref domain.SecretRef) error {
+	s, err := c.config.State.SecretMetadata(ref)
+	if err == nil && s.Version == 0 {
+		err = errSecretNotFound()
+	}
+	return err
 }
 
 func (c *call) historyEntry(e domain.HistoryEntry) wire.HistoryEntry {
@@ -82,7 +117,26 @@ func changesOf(c domain.Changes) *wire.Changes {
 			w.Tags.From = append([]string{}, *c.Tags.From...)
 		}
 	}
+	if r := c.RotateEvery; r != nil {
+		w.RotateEvery = &wire.Removable[string]{To: textOrNil(r.To)}
+		if r.From != nil {
+			w.RotateEvery.From = textOrNil(*r.From)
+		}
+	}
+	if e := c.ExpiresAt; e != nil {
+		w.ExpiresAt = &wire.Removable[wire.Time]{To: wire.TimeOrNil(e.To)}
+		if e.From != nil {
+			w.ExpiresAt.From = wire.TimeOrNil(*e.From)
+		}
+	}
 	return w
+}
+
+func textOrNil(r domain.RotateEvery) *string {
+	if r == 0 {
+		return nil
+	}
+	return new(r.String())
 }
 
 func changeOf(c *domain.Change[string]) *wire.Change {

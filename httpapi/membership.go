@@ -119,7 +119,7 @@ func listMemberships(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if err := c.authorize(actionAdmin, func(p domain.Principal) domain.Decision { return managesSome(p, org) }); err != nil {
+	if err := c.authorize(domain.AccessAdmin, func(p domain.Principal) domain.Decision { return managesSome(p, org) }); err != nil {
 		return answer{}, err
 	}
 	if err := c.agentExists(org, agent); err != nil {
@@ -157,7 +157,7 @@ func (c *call) visibleMemberships(org domain.OrgID, agent domain.AgentID, p page
 }
 
 func (c *call) mayGrant(org domain.OrgID, scope domain.Scope, role domain.Role) error {
-	return c.authorize(actionAdmin, func(p domain.Principal) domain.Decision { return p.MayGrant(org, scope, role) })
+	return c.authorize(domain.AccessAdmin, func(p domain.Principal) domain.Decision { return p.MayGrant(org, scope, role) })
 }
 
 // managesSome gives the decision by which the caller administers the

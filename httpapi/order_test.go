@@ -65,16 +65,10 @@ func TestForbiddenEverywhere(t *testing.T) {
 	w.recorder.take()
 	replace := func(project string) *strings.Replacer {
 		return strings.NewReplacer("{scope}", "project", "{scopeId}", project, "{secretId}", "db", "{fieldKey}", "user",
-			"{orgId}", string(w.org), "{teamId}", w.team.ID, "{projectId}", project, "{agentId}", string(w.writer.id), "{keyId}", newULID("key_"))
+			"{orgId}", string(w.org), "{teamId}", w.team.ID, "{projectId}", project, "{agentId}", string(w.writer.id), "{keyId}", newULID("key_"), "{name}", "changes", "{log}", "events", "{level}", "0",
+			"{n1}/{n2}/{n3}/{n4}", "x001/x002/x003/004", "{n1}/{n2}/{n3}", "x001/x002/003", "{n1}/{n2}", "x001/002", "{n1}", "001")
 	}
-	bodies := map[string]string{
-		"createSecret": createBody, "updateSecretMetadata": `{"category":"c"}`, "setSecretField": `{"sensitivity":"plaintext","value":"v"}`,
-		"generateSecretDataKey": `{"scope":"project","scopeId":"{scopeId}","secretId":"{secretId}","fieldKey":"{fieldKey}"}`,
-		"decryptSecretDataKey":  `{"scope":"project","scopeId":"{scopeId}","secretId":"{secretId}","fieldKey":"{fieldKey}","dataKeyCiphertext":"x"}`,
-		"createOrg":             `{"name":"n"}`, "createTeam": `{"name":"n"}`, "createProject": `{"name":"n"}`, "createAgent": `{"name":"n"}`,
-		"updateOrg": `{"name":"n"}`, "updateTeam": `{"name":"n"}`, "updateProject": `{"archived":true}`, "updateAgent": `{"name":"n"}`,
-		"grantMembership": `{"role":"viewer"}`, "revokeMembership": `{"role":"viewer"}`, "issueKey": `{}`,
-	}
+	bodies := bodiesOf()
 	unasked := []string{"whoami", "listSecretScopes", "listEffectiveSecrets", "resolveSecret"}
 	for _, r := range httpapi.RouteNames() {
 		if r.Open || slices.Contains(unasked, r.Name) {
@@ -100,6 +94,18 @@ func TestForbiddenEverywhere(t *testing.T) {
 		if details[0] != details[1] {
 			t.Errorf("%s tells what exists: %q", r.Name, details)
 		}
+	}
+}
+
+// bodiesOf gives a body for every route that takes one.
+func bodiesOf() map[string]string {
+	return map[string]string{
+		"createSecret": createBody, "updateSecretMetadata": `{"category":"c"}`, "setSecretField": `{"sensitivity":"plaintext","value":"v"}`,
+		"generateSecretDataKey": `{"scope":"project","scopeId":"{scopeId}","secretId":"{secretId}","fieldKey":"{fieldKey}"}`,
+		"decryptSecretDataKey":  `{"scope":"project","scopeId":"{scopeId}","secretId":"{secretId}","fieldKey":"{fieldKey}","dataKeyCiphertext":"x"}`,
+		"createOrg":             `{"name":"n"}`, "createTeam": `{"name":"n"}`, "createProject": `{"name":"n"}`, "createAgent": `{"name":"n"}`,
+		"updateOrg": `{"name":"n"}`, "updateTeam": `{"name":"n"}`, "updateProject": `{"archived":true}`, "updateAgent": `{"name":"n"}`,
+		"grantMembership": `{"role":"viewer"}`, "revokeMembership": `{"role":"viewer"}`, "issueKey": `{}`,
 	}
 }
 
@@ -174,7 +180,8 @@ func TestBodyCannotRedirect(t *testing.T) {
 func TestQueries(t *testing.T) {
 	w := newWorld(t)
 	fill := strings.NewReplacer("{scope}", "project", "{scopeId}", w.project.ID, "{secretId}", "db", "{fieldKey}", "user",
-		"{orgId}", string(w.org), "{teamId}", w.team.ID, "{projectId}", w.project.ID, "{agentId}", string(w.writer.id), "{keyId}", newULID("key_"))
+		"{orgId}", string(w.org), "{teamId}", w.team.ID, "{projectId}", w.project.ID, "{agentId}", string(w.writer.id), "{keyId}", newULID("key_"), "{name}", "changes", "{log}", "events", "{level}", "0",
+		"{n1}/{n2}/{n3}/{n4}", "x001/x002/x003/004", "{n1}/{n2}/{n3}", "x001/x002/003", "{n1}/{n2}", "x001/002", "{n1}", "001")
 	for _, r := range httpapi.RouteNames() {
 		bad := []string{"nonsense=1", "Limit=1", "limits=1", "%zz=1", "a;b"}
 		for _, name := range r.Query {

@@ -35,11 +35,13 @@ func (s *Server) outermost(next echo.HandlerFunc) echo.HandlerFunc {
 		if c.IsTLS() {
 			header.Set("Strict-Transport-Security", "max-age=31536000")
 		}
-		code := ""
-		if err := s.guarded(c, next); err != nil {
+		code := string(domain.CodeInternal) // of a connection that is broken off
+		defer func() { s.metrics.observe(c, code, s.config.Now().Sub(start)) }()
+		err := s.guarded(c, next)
+		code = ""
+		if err != nil {
 			code = string(s.fail(c, err))
 		}
-		s.metrics.observe(c, code, s.config.Now().Sub(start))
 		return nil
 	}
 }

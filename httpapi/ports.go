@@ -2,9 +2,11 @@ package httpapi
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/chancery-dev/chancery/domain"
+	"github.com/chancery-dev/chancery/httpapi/wire"
 )
 
 // Writer carries changes out: it loads, decides, seals, appends and waits
@@ -93,22 +95,50 @@ type Keys interface {
 
 // Recorder keeps the access log.
 type Recorder interface {
-	// Record is durable when it returns nil.
+	// Record is durable when it returns nil. Of a flood of refusals it may keep
+	// a summary instead; what was allowed it keeps always.
 	Record(ctx context.Context, a domain.Access) error
 }
 
-// Outcomes of an access record.
-const (
-	outcomeAllowed = "allowed"
-	outcomeDenied  = "denied"
-	outcomeFailed  = "failed"
-)
+// AccessLog is what this node knows of the access log.
+type AccessLog interface {
+	// Access gives a page of records. It waits until this node knows all that
+	// was recorded before the call.
+	Access(ctx context.Context, q domain.AccessQuery) (domain.AccessPage, error)
+}
 
-// Actions of access records beside those of [domain.Action].
-const (
-	actionAdmin        = "admin"
-	actionAuthenticate = "authenticate"
-)
+// Proofs proves that events are in the log.
+type Proofs interface {
+	// EventProof gives the leaf of a stream's event at a position, exactly its
+	// record's bytes, its index in the tree, and a C2SP tlog-proof under the
+	// newest signed checkpoint: "" while that does not cover it.
+	EventProof(ctx context.Context, stream domain.Stream, position uint64) (leaf []byte, index uint64, proof string, err error)
+}
+
+// LogTiles is the static side of the logs (C2SP tlog-tiles). log is "events"
+// or "access". What the newest signed checkpoint does not cover, a partial
+// tile that is no part of it included, is not_found.
+type LogTiles interface {
+	// Checkpoint gives the newest signed checkpoint (C2SP tlog-checkpoint).
+	Checkpoint(ctx context.Context, log string) ([]byte, error)
+	// Tile gives the first width hashes of a tile, 1 to 256. Levels are 0 to 63.
+	Tile(ctx context.Context, log string, level int, index uint64, width int) ([]byte, error)
+	// Entries gives the first width leaves of an entry bundle in the same way,
+	// each behind its length.
+	Entries(ctx context.Context, log string, index uint64, width int) ([]byte, error)
+	// Keys gives the public keys that checkpoints are signed with.
+	Keys(ctx context.Context) ([]wire.LogKey, error)
+}
+
+// Reports makes compliance reports.
+type Reports interface {
+	// Names lists what there is, in the order to show it in.
+	Names() []wire.ReportName
+	// Open finds out whether a report can be made; a name that is unknown is
+	// not_found, a format invalid_query. write then writes it as a stream, once;
+	// it stops at the context's end.
+	Open(ctx context.Context, q domain.ReportQuery) (contentType, filename string, write func(ctx context.Context, w io.Writer) error, err error)
+}
 
 // Health tells how the process is.
 type Health interface {

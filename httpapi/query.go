@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -23,6 +24,21 @@ const (
 	paramAt       = "at"
 	paramVersion  = "version"
 	paramRole     = "role"
+	paramInclude  = "include"
+	paramProof    = "proof"
+	paramActor    = "actor"
+	paramSecret   = "secret"
+	paramScope    = "scope"
+	paramScopeID  = "scopeId"
+	paramType     = "type"
+	paramOutcome  = "outcome"
+	paramFrom     = "from"
+	paramTo       = "to"
+	paramFormat   = "format"
+	paramEvents   = "events"
+	paramAccess   = "access"
+	paramSample   = "sample"
+	paramSeed     = "seed"
 )
 
 // readQuery refuses what the route does not take: a misspelt filter must
@@ -90,6 +106,49 @@ func (c *call) ascending() (bool, error) {
 		return false, nil
 	}
 	return false, domain.Errorf(domain.CodeInvalidQuery, "order is asc or desc")
+}
+
+// oneOf reads a parameter that is one of a few words, "" where it is not given.
+func (c *call) oneOf(name string, words []string) (string, error) {
+	if v := c.query.Get(name); !c.query.Has(name) || slices.Contains(words, v) {
+		return v, nil
+	}
+	return "", domain.Errorf(domain.CodeInvalidQuery, "%s is %s", name, strings.Join(words, ", "))
+}
+
+// timeParam reads a time, zero where it is not given.
+func (c *call) timeParam(name string) (time.Time, error) {
+	if !c.query.Has(name) {
+		return time.Time{}, nil
+	}
+	t, err := wire.ParseTime(c.query.Get(name))
+	return t.Time, asQuery(err)
+}
+
+// uintParam reads a number from 1, 0 where it is not given.
+func (c *call) uintParam(name string) (uint64, error) {
+	if !c.query.Has(name) {
+		return 0, nil
+	}
+	n, ok := wire.ParseUint(c.query.Get(name))
+	if !ok || n == 0 {
+		return 0, domain.Errorf(domain.CodeInvalidQuery, "%s is a number from 1", name)
+	}
+	return n, nil
+}
+
+// span reads from, inclusive, and to, exclusive.
+func (c *call) span() (from, to time.Time, err error) {
+	if from, err = c.timeParam(paramFrom); err != nil {
+		return from, to, err
+	}
+	if to, err = c.timeParam(paramTo); err != nil {
+		return from, to, err
+	}
+	if !from.IsZero() && !to.IsZero() && !from.Before(to) {
+		return from, to, domain.Errorf(domain.CodeInvalidQuery, "from is before to")
+	}
+	return from, to, nil
 }
 
 // asQuery keeps what a refusal says and makes it one of the query.

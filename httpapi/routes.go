@@ -49,7 +49,7 @@ func routes() []route {
 		post, del       = http.MethodPost, http.MethodDelete
 	)
 	page := []string{paramLimit, paramCursor}
-	return []route{
+	return append([]route{
 		{method: get, path: "/agent/identity/whoami", name: "whoami", handler: whoami},
 		{method: get, path: "/agent/secrets/scopes", name: "listSecretScopes", handler: listSecretScopes},
 		{method: get, path: "/agent/secrets/resolve", name: "listEffectiveSecrets", handler: listEffective, query: page},
@@ -66,7 +66,7 @@ func routes() []route {
 		{method: del, path: secretPath, name: "deleteSecret", handler: deleteSecret, match: matchSecret},
 		{
 			method: get, path: secretPath + "/history", name: "getSecretHistory", handler: getHistory,
-			query: []string{paramLimit, paramCursor, paramOrder},
+			query: []string{paramLimit, paramCursor, paramOrder, paramInclude, paramProof},
 		},
 		{method: put, path: fieldPath, name: "setSecretField", handler: setField, body: bodyJSON, match: matchSecret},
 		{method: get, path: fieldPath, name: "getSecretField", handler: getField},
@@ -94,10 +94,25 @@ func routes() []route {
 		{method: get, path: agentPath + "/keys", name: "listKeys", handler: listKeys, query: page},
 		{method: del, path: agentPath + "/keys/{keyId}", name: "revokeKey", handler: revokeKey},
 
+		{
+			method: get, path: orgPath + "/access", name: "listAccess", handler: listAccess,
+			query: []string{
+				paramLimit, paramCursor, paramOrder, paramActor, paramSecret, paramScope, paramScopeID,
+				paramType, paramOutcome, paramFrom, paramTo,
+			},
+		},
+		{method: get, path: orgPath + "/reports", name: "listReports", handler: listReports},
+		{
+			method: get, path: orgPath + "/reports/{name}", name: "getReport", handler: getReport,
+			query: []string{paramFormat, paramEvents, paramAccess, paramFrom, paramTo, paramAt, paramSample, paramSeed},
+		},
+		{method: get, path: "/log/key", name: "listLogKeys", handler: listLogKeys},
+		{method: get, path: "/log/{log}/checkpoint", name: "getLogCheckpoint", handler: getCheckpoint},
+
 		{method: get, path: "/healthz", name: "healthz", handler: healthz, open: true},
 		{method: get, path: "/readyz", name: "readyz", handler: readyz, open: true},
 		{method: get, path: "/metrics", name: "metrics", handler: showMetrics, open: true},
 		{method: get, path: "/openapi.yaml", name: "openapi", handler: showOpenAPI, open: true},
 		{method: get, path: "/docs", name: "docs", handler: showDocs, open: true},
-	}
+	}, tileRoutes()...)
 }

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"errors"
 	"strconv"
+	"time"
 
 	"github.com/chancery-dev/chancery/domain"
 	"github.com/chancery-dev/chancery/httpapi/wire"
@@ -62,7 +63,7 @@ func (c *call) updateCommand() (domain.SecretCommand, error) {
 		return nil, err
 	}
 	if body == (wire.UpdateSecret{}) {
-		return nil, domain.Errorf(domain.CodeEmptyPatch, "a patch has at least one of secretName, category and tags")
+		return nil, domain.Errorf(domain.CodeEmptyPatch, "a patch has at least one member")
 	}
 	if body.SecretName != nil {
 		if _, err := domain.ParseName(*body.SecretName); err != nil {
@@ -79,7 +80,24 @@ func (c *call) updateCommand() (domain.SecretCommand, error) {
 			return nil, at(err, "/tags")
 		}
 	}
-	return domain.UpdateMetadata{Name: body.SecretName, Category: body.Category, Tags: body.Tags, Expect: c.expect}, nil
+	command := domain.UpdateMetadata{Name: body.SecretName, Category: body.Category, Tags: body.Tags, Expect: c.expect}
+	if body.RotateEvery != nil {
+		command.RotateEvery = new(domain.RotateEvery)
+		if text := body.RotateEvery.Value; text != nil {
+			if *command.RotateEvery, err = domain.ParseRotateEvery(*text); err != nil {
+				return nil, at(err, "/rotateEvery")
+			}
+		}
+	}
+	if body.ExpiresAt != nil {
+		command.ExpiresAt = new(time.Time)
+		if given := body.ExpiresAt.Value; given != nil {
+			if *command.ExpiresAt, err = domain.ParseExpiry(given.Time); err != nil {
+				return nil, at(err, "/expiresAt")
+			}
+		}
+	}
+	return command, nil
 }
 
 // setCommand reads the body of a field's change.

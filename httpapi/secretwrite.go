@@ -113,9 +113,10 @@ func (c *call) changeSecret(a domain.Action, ref domain.SecretRef, command domai
 	if err := c.fresh(); err != nil {
 		return domain.SecretResult{}, err
 	}
-	return c.config.Writer.ChangeSecret(c.ctx, domain.SecretRequest{
+	result, err := c.config.Writer.ChangeSecret(c.ctx, domain.SecretRequest{
 		Principal: c.principal, Ref: ref, Command: command, Origin: c.origin,
 	})
+	return result, c.refused(err)
 }
 
 // written answers a change with the secret as it is now.

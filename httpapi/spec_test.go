@@ -168,7 +168,7 @@ func renderDocs(t *testing.T) []byte {
 // dataText says what a response's data is.
 func dataText(r *openapi3.ResponseRef) string {
 	media := r.Value.Content["application/json"]
-	if media == nil {
+	if media == nil || media.Schema == nil {
 		return strings.Join(slices.Sorted(maps.Keys(r.Value.Content)), ", ")
 	}
 	return schemaText(media.Schema.Value.Properties["data"])

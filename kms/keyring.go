@@ -139,7 +139,7 @@ func (k *Keyring) Applied(r domain.Recorded) {
 		// Again: a read between the deletion and the erasure, on another node,
 		// may have loaded the key once more.
 		k.forget(e.KekIDs)
-	case domain.FieldSet, domain.FieldRemoved, domain.SecretRenamed, domain.SecretReclassified,
+	case domain.FieldSet, domain.FieldRemoved, domain.SecretRenamed, domain.SecretReclassified, domain.SecretScheduled,
 		domain.ScopeCreated, domain.ScopeRenamed, domain.ScopeArchived, domain.ScopeRestored,
 		domain.MembershipGranted, domain.MembershipRevoked, domain.APIKeyIssued, domain.APIKeyRevoked:
 	}

@@ -76,7 +76,7 @@ func (k *Keyring) Seal(ctx context.Context, r SealRequest) (domain.Event, error)
 			return nil, err
 		}
 		return domain.FieldSet{Field: fields[0]}, nil
-	case domain.FieldRemoved, domain.SecretRenamed, domain.SecretReclassified, domain.SecretDeleted,
+	case domain.FieldRemoved, domain.SecretRenamed, domain.SecretReclassified, domain.SecretScheduled, domain.SecretDeleted,
 		domain.ScopeCreated, domain.ScopeRenamed, domain.ScopeArchived, domain.ScopeRestored,
 		domain.MembershipGranted, domain.MembershipRevoked, domain.APIKeyIssued, domain.APIKeyRevoked, domain.KeyDestroyed:
 		return e, nil

@@ -6,7 +6,11 @@ import (
 	"path/filepath"
 	"testing"
 
+	"go.etcd.io/bbolt"
+	"golang.org/x/mod/sumdb/tlog"
+
 	"github.com/chancery-dev/chancery/domain"
+	"github.com/chancery-dev/chancery/proof"
 )
 
 // benchWorld has n secrets in one scope, each with two fields.
@@ -41,6 +45,7 @@ func BenchmarkApply(b *testing.B) {
 			field := domain.FieldSet{Field: w.sealed("plain")}
 			position := s.Position()
 			versions := map[int]uint64{}
+			raw := make([]byte, 700)
 			b.ResetTimer()
 			for n := 0; n < b.N; {
 				batch := make([]domain.Recorded, 0, size)
@@ -51,10 +56,36 @@ func BenchmarkApply(b *testing.B) {
 					ref := domain.SecretRef{Org: w.orgs[0], Scope: scope, ID: domain.SecretID(fmt.Sprintf("secret-%06d", i))}
 					batch = append(batch, domain.Recorded{
 						Stream: domain.SecretStream{Ref: ref}, Position: position, Version: versions[i] + 1, Time: w.now, Event: field,
-						Actor: domain.Actor{Kind: domain.ActorAgent, ID: "agt_writer"}, Origin: domain.Origin{IdempotencyKey: fmt.Sprint(n)},
+						Actor: domain.Actor{Kind: domain.ActorAgent, ID: "agt_writer"}, Origin: domain.Origin{IdempotencyKey: fmt.Sprint(n)}, Raw: raw,
 					})
 				}
 				if err := s.apply(batch); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkTree is what the tree adds to a transaction.
+func BenchmarkTree(b *testing.B) {
+	for _, size := range []int{1, 512} {
+		b.Run(fmt.Sprint("batch-", size), func(b *testing.B) {
+			s := mustOpen(b, testOptions(filepath.Join(b.TempDir(), "state.db")))
+			b.Cleanup(func() { s.Close() })
+			raw, position := make([]byte, 700), uint64(0)
+			leaves := make([]tlog.Hash, size)
+			b.ResetTimer()
+			for n := 0; n < b.N; n += size {
+				if err := s.db.Update(func(tx *bbolt.Tx) error {
+					for i := range leaves {
+						leaves[i] = proof.LeafHash(raw)
+					}
+					ts := tables{tx: tx}
+					tree := ts.tree(position)
+					defer func() { position = tree.Size }()
+					return tree.Append(leaves)
+				}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -1,7 +1,6 @@
 package projections
 
 import (
-	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -10,13 +9,8 @@ import (
 	"github.com/chancery-dev/chancery/domain"
 )
 
-// Keys of the meta and host tables.
-const (
-	keySchema     = "schema"
-	keyCheckpoint = "checkpoint"
-	keyBoot       = "boot"
-	keyClean      = "clean"
-)
+// keyCheckpoint is the checkpoint's key in the meta table.
+const keyCheckpoint = "checkpoint"
 
 // checkpoint says which events the file holds: all up to one position of one
 // log. Its zero value is the empty fold.
@@ -48,8 +42,6 @@ func decodeCheckpoint(row []byte) (checkpoint, error) {
 	c.at = s.time()
 	return c, s.end()
 }
-
-func encodeSchema() []byte { return binary.AppendUvarint(nil, schema) }
 
 // integrityError says that the log contradicts itself or this version.
 type integrityError struct {

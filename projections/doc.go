@@ -34,12 +34,16 @@
 //     a row that lives throughout is seen exactly once.
 //  10. What is found missing, altered or added in any bucket or in memory is
 //     named by [Check], by bucket and key, never by value.
+//  11. The tree is that of the applied events: one leaf a position, a foreign
+//     message's too, in the transaction of the fold. It is made of the
+//     records' bytes alone.
 //
 // Nothing here is unwrapped or opened: values lie in the file sealed as they
 // lie in the log.
 //
 // Not here: how the log stores events (eventstore has the [Source]), what
-// events mean and who may do what (domain), opening values (kms), Merkle trees.
+// events mean and who may do what (domain), opening values (kms), how a tree is
+// made of tiles, signed and checked (proof).
 //
 // Sources: go.etcd.io/bbolt (file format, NoSync); proc(5) for the boot id.
 package projections

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/chancery-dev/chancery/projections/internal/cachefile"
 )
 
 // TestFileIsTrusted holds invariant 5: which files are used again.
@@ -30,7 +32,7 @@ func TestFileIsTrusted(t *testing.T) {
 		"closed, another boot":     {closed, "boot-2", true},
 		"kill after a clean start": {killAfterCleanStart, "boot-2", false},
 		"another schema": {func(t *testing.T, path string, s *Store) {
-			overwrite(t, s, tableMeta, keySchema, []byte{schema + 1})
+			overwrite(t, s, tableMeta, cachefile.KeySchema, []byte{schema + 1})
 			copyFile(t, s.o.Path, path)
 		}, testBoot, false},
 		"no checkpoint that can be read": {func(t *testing.T, path string, s *Store) {
@@ -138,7 +140,7 @@ func TestUnknownBoot(t *testing.T) {
 	if reason := trust(t, s, testBoot); reason != "" {
 		t.Errorf("the file of this boot is not trusted: %s", reason)
 	}
-	overwrite(t, s, tableHost, keyBoot, nil)
+	overwrite(t, s, tableHost, cachefile.KeyBoot, nil)
 	if reason := trust(t, s, ""); reason == "" {
 		t.Error("two unknown boots are taken for the same")
 	}

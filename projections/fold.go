@@ -5,20 +5,25 @@ import (
 	"fmt"
 
 	"go.etcd.io/bbolt"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/chancery-dev/chancery/domain"
+	"github.com/chancery-dev/chancery/proof"
 )
 
 // fold applies events within one transaction.
 type fold struct {
 	tables
 	mark checkpoint
+	// leaves are those of the events applied. They go to the tree together,
+	// so that a batch writes each tile once.
+	leaves []tlog.Hash
 }
 
 // commit folds a batch and its checkpoint in one transaction and gives the
 // new checkpoint. It sets the events' At. On an error nothing was written.
 func commit(db *bbolt.DB, mark checkpoint, batch []domain.Recorded) (checkpoint, error) {
-	f := fold{mark: mark}
+	f := fold{mark: mark, leaves: make([]tlog.Hash, 0, len(batch))}
 	err := db.Update(func(tx *bbolt.Tx) error {
 		f.tables = tables{tx: tx}
 		for i := range batch {
@@ -28,6 +33,9 @@ func commit(db *bbolt.DB, mark checkpoint, batch []domain.Recorded) (checkpoint,
 				}
 				return fmt.Errorf("event at position %d: %w", batch[i].Position, err)
 			}
+		}
+		if err := f.tree(mark.position).Append(f.leaves); err != nil {
+			return err
 		}
 		return f.at(tableMeta).Put([]byte(keyCheckpoint), f.mark.encode())
 	})
@@ -42,6 +50,7 @@ func (f *fold) apply(r *domain.Recorded) error {
 		return integrityf("the position follows %d: the log has a gap", f.mark.position)
 	}
 	f.mark.position, f.mark.eventID = r.Position, r.ID
+	f.leaves = append(f.leaves, proof.LeafHash(r.Raw))
 	if r.Event == nil {
 		r.At = f.mark.at
 		return f.foreign(*r)

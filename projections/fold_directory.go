@@ -52,7 +52,7 @@ func (f *fold) touch(d *domain.Directory, event domain.Event) (save func() error
 	case domain.APIKeyRevoked:
 		return f.touchKey(d, e.ID)
 	case domain.SecretCreated, domain.FieldSet, domain.FieldRemoved, domain.SecretRenamed,
-		domain.SecretReclassified, domain.SecretDeleted, domain.KeyDestroyed:
+		domain.SecretReclassified, domain.SecretScheduled, domain.SecretDeleted, domain.KeyDestroyed:
 	}
 	return func() error { return nil }, nil
 }

@@ -11,8 +11,9 @@ import (
 	"github.com/chancery-dev/chancery/domain"
 )
 
-// A foreign message on the subject of a living secret changes its head and the
-// checkpoint, no other row: no value, no history, no index, no claim.
+// A foreign message on the subject of a living secret changes its head, the
+// checkpoint and the tree, no other row: no value, no history, no index, no
+// claim.
 func TestForeignChangesTheHeadAlone(t *testing.T) {
 	ctx := context.Background()
 	w, ref := plain()
@@ -34,7 +35,7 @@ func TestForeignChangesTheHeadAlone(t *testing.T) {
 			changed[table]++
 		}
 	}
-	if diff := cmp.Diff(map[string]int{"meta": 1, "secrets": 1}, changed); diff != "" || len(after) != len(before) {
+	if diff := cmp.Diff(map[string]int{"meta": 1, "secrets": 1, "tiles": 1}, changed); diff != "" || len(after) != len(before) {
 		t.Errorf("rows (-want +changed): %s", diff)
 	}
 	was.Head = r.Position

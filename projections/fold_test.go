@@ -60,6 +60,7 @@ func TestFold(t *testing.T) {
 		}
 		want := dump(t, live)
 		w.verify(t, live)
+		w.verifyTree(t, live)
 		check(t, live, w.log)
 
 		survivor := mustOpen(t, testOptions(crashed))

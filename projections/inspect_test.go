@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.etcd.io/bbolt"
 	"pgregory.net/rapid"
+
+	"github.com/chancery-dev/chancery/projections/internal/cachefile"
 )
 
 // closedFile folds a full world into a file, has change spoil the open store,
@@ -41,7 +43,7 @@ func unclean(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		return tx.Bucket([]byte(tableHost.String())).Delete([]byte(keyClean))
+		return tx.Bucket([]byte(tableHost.String())).Delete([]byte(cachefile.KeyClean))
 	})
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
@@ -81,7 +83,7 @@ func TestCheckFileChangesNothing(t *testing.T) {
 		"killed":                    {spoil: unclean, boot: testBoot, at: head},
 		"killed, then another boot": {spoil: unclean, boot: "boot-2", reason: "the machine stopped while it was in use", want: "the machine stopped", at: head},
 		"another schema": {
-			change: func(t *testing.T, s *Store) { overwrite(t, s, tableMeta, keySchema, []byte{schema + 1}) },
+			change: func(t *testing.T, s *Store) { overwrite(t, s, tableMeta, cachefile.KeySchema, []byte{schema + 1}) },
 			boot:   testBoot, reason: "written by another version", want: "another version", at: head,
 		},
 		"a table is missing": {

@@ -42,6 +42,8 @@ func (p *pen) details(d domain.Details) {
 	change(p, d.Changes.Name, p.text)
 	change(p, d.Changes.Category, p.text)
 	change(p, d.Changes.Tags, func(tags []string) { list(p, tags, p.text) })
+	change(p, d.Changes.RotateEvery, func(r domain.RotateEvery) { p.number(uint64(r)) }) //nolint:gosec // not negative.
+	change(p, d.Changes.ExpiresAt, p.time)
 }
 
 func change[T any](p *pen, c *domain.Change[T], write func(T)) {
@@ -95,6 +97,8 @@ func (s *scanner) details() domain.Details {
 	d.Changes.Name = scanChange(s, s.text)
 	d.Changes.Category = scanChange(s, s.text)
 	d.Changes.Tags = scanChange(s, func() []string { return scanList(s, s.text) })
+	d.Changes.RotateEvery = scanChange(s, func() domain.RotateEvery { return domain.RotateEvery(s.number()) }) //nolint:gosec // as written above.
+	d.Changes.ExpiresAt = scanChange(s, s.time)
 	return d
 }
 

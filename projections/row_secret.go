@@ -41,6 +41,8 @@ func (r secretRow) encode() []byte {
 		p.text(f.UpdatedBy)
 		p.dek(f.DekID)
 	})
+	p.number(uint64(s.RotateEvery)) //nolint:gosec // not negative.
+	p.time(s.ExpiresAt)
 	p.time(s.DeletedAt)
 	return p.row
 }
@@ -62,6 +64,7 @@ func decodeSecret(ref domain.SecretRef, row []byte) (secretRow, error) {
 			Version: s.number(), UpdatedAt: s.time(), UpdatedBy: s.text(), DekID: s.dek(),
 		}
 	})
+	r.RotateEvery, r.ExpiresAt = domain.RotateEvery(s.number()), s.time() //nolint:gosec // as written above.
 	r.DeletedAt = s.time()
 	return r, s.end()
 }

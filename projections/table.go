@@ -10,7 +10,7 @@ import (
 
 // schema is the version of everything in the file: bump it with any change of
 // a table, a key, a row or the fold, and files of before are folded anew.
-const schema = 2
+const schema = 3
 
 // table is one bucket of the file.
 type table uint8
@@ -39,6 +39,7 @@ const (
 	tableIdempotencyTimes              // time, position: key in tableIdempotency
 	tableDestructions                  // position of the delete: secret, kekIds not destroyed yet
 	tableDestructionRefs               // secret, position: nothing
+	tableTiles                         // level, index: hashes of the log's tree, see proof.Tiles
 	tableCount
 )
 
@@ -48,7 +49,7 @@ func (t table) String() string {
 		"host", "meta", "secrets", "deleted", "values", "history", "categories", "tags", "names",
 		"directories", "scopes", "memberships", "apikeys", "apikeys_by_agent", "apikeys_by_lookup",
 		"key_streams", "claimed_keks", "deks_current", "deks_recent", "idempotency", "idempotency_by_time",
-		"destructions", "destructions_by_secret",
+		"destructions", "destructions_by_secret", "tiles",
 	}[t]
 }
 

@@ -78,6 +78,7 @@ func (w *world) record(stream domain.Stream, version uint64, event domain.Event)
 	if w.below(2) == 0 {
 		r.Origin.IdempotencyKey = fmt.Sprint("idem-", w.below(4))
 	}
+	r.Raw = fmt.Appendf(nil, "record %d", w.serial)
 	return w.commit(r)
 }
 
@@ -314,6 +315,15 @@ func (w *world) secretCommand() domain.SecretCommand {
 		}
 		if w.below(2) == 0 {
 			c.Tags = &tags
+		}
+		if w.below(2) == 0 {
+			c.RotateEvery = new(domain.RotateEvery(w.below(3)))
+		}
+		switch w.below(4) {
+		case 0:
+			c.ExpiresAt = new(w.now.Add(time.Duration(w.below(3)) * time.Hour))
+		case 1:
+			c.ExpiresAt = new(time.Time{})
 		}
 		return c
 	}

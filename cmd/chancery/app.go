@@ -21,6 +21,8 @@ type app struct {
 
 	// keyFileFromEnv says that apiKeyFile was not typed.
 	keyFileFromEnv bool
+	// addrFromEnv says that addr was not typed.
+	addrFromEnv bool
 }
 
 // getenv gives a variable, "" when it is not set.

@@ -33,6 +33,9 @@ func (a *app) bindEnv(cmd *cobra.Command, _ []string) error {
 		if f.Name == "api-key-file" {
 			a.keyFileFromEnv = true
 		}
+		if f.Name == "addr" {
+			a.addrFromEnv = true
+		}
 	})
 	return failed
 }

@@ -123,6 +123,12 @@ func (a *app) printAggregate(w io.Writer, g client.Aggregate, values bool) error
 	} {
 		fmt.Fprintf(w, "%-9s %s\n", line[0]+":", cell(line[1]))
 	}
+	if g.RotateEvery != "" {
+		fmt.Fprintf(w, "%-9s every %s\n", "Rotate:", cell(g.RotateEvery))
+	}
+	if g.ExpiresAt != nil {
+		fmt.Fprintf(w, "%-9s %s\n", "Expires:", timeCell(g.ExpiresAt))
+	}
 	if len(g.Fields) == 0 {
 		return nil
 	}

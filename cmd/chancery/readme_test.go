@@ -379,7 +379,7 @@ func TestDocumentsLeadSomewhere(t *testing.T) {
 				t.Errorf("%s links to %s, which has no such heading", name, m[1])
 			}
 		}
-		for _, target := range submatches("(?m)(?:^|`)make ([a-z-]+)", doc) {
+		for _, target := range submatches("(?m)(?:^|`)make ([a-z0-9-]+)", doc) {
 			if !strings.Contains(makefile, "\n"+target+":") {
 				t.Errorf("%s names make %s, which is no target", name, target)
 			}

@@ -67,7 +67,7 @@ func newRootCommand(a *app) *cobra.Command {
 func secretCommands(a *app) []*cobra.Command {
 	commands := []*cobra.Command{
 		newWhoamiCommand(a), newScopesCommand(a), newListCommand(a), newCreateCommand(a), newGetCommand(a), newSetCommand(a),
-		newRevealCommand(a), newRenameCommand(a), newTagCommand(a), newUnsetCommand(a), newHistoryCommand(a),
+		newRevealCommand(a), newRenameCommand(a), newTagCommand(a), newScheduleCommand(a), newUnsetCommand(a), newHistoryCommand(a), newAccessCommand(a),
 		newDeleteCommand(a), newResolveCommand(a),
 	}
 	for _, c := range commands {

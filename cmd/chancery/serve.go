@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/chancery-dev/chancery/cmd/chancery/server"
+	"github.com/chancery-dev/chancery/proof"
 )
 
 // storeOptions are the flags of every command that opens a data directory.
@@ -52,6 +55,7 @@ func (o *storeOptions) config(a *app) (server.Config, error) {
 
 func newServeCommand(a *app) *cobra.Command {
 	var o storeOptions
+	var witnesses []string
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
@@ -68,8 +72,16 @@ interrupt ends it in order: requests in flight finish first.`,
 			if err != nil {
 				return err
 			}
+			if cfg.Witnesses, err = parseWitnesses(witnesses); err != nil {
+				return err
+			}
+			cfg.Version = versionOf(debug.ReadBuildInfo())
+			if cfg.AccessRetention != 0 && cfg.AccessRetention < minAccessRetention {
+				return usagef("--access-retention must be at least 24h, or 0 to keep access records for ever")
+			}
 			noCoreDumps()
 			cfg.Listening = func(addr net.Addr) { fmt.Fprintf(a.stdout, "listening on %s\n", addr) }
+			cfg.NATSListening = func(addr net.Addr) { fmt.Fprintf(a.stdout, "consumers on %s\n", addr) }
 			return server.Run(cmd.Context(), cfg)
 		},
 	}
@@ -78,11 +90,39 @@ interrupt ends it in order: requests in flight finish first.`,
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:8420", "`HOST:PORT` to listen on; port 0 takes a free one")
 	f.StringVar(&o.TLSCert, "tls-cert", "", "PEM `FILE` of the server's certificate")
 	f.StringVar(&o.TLSKey, "tls-key", "", "PEM `FILE` of its key")
+	f.StringVar(&o.NATSListen, "nats-listen", "", "`HOST:PORT` where consumers of the embedded log may connect (chancery consumer add); none if empty")
+	f.StringVar(&o.NATSTLSCert, "nats-tls-cert", "", "PEM `FILE` of the certificate that they see")
+	f.StringVar(&o.NATSTLSKey, "nats-tls-key", "", "PEM `FILE` of its key")
 	f.Float64Var(&o.RatePerSecond, "rate-limit", 0, "requests a second that each agent may make; 0 means no bound")
 	f.Float64Var(&o.FailuresPerSecond, "failed-auth-limit", 0, "failed authentications a second that each address may make before it is told to wait; 0 means no bound")
 	f.StringSliceVar(&o.TrustedProxies, "trusted-proxies", nil, "`CIDR`s whose X-Forwarded-For is believed")
+	f.DurationVar(&o.AccessRetention, "access-retention", 0, "how long access records are kept, at least 24h; 0 keeps them for ever")
+	f.DurationVar(&o.CheckpointInterval, "checkpoint-interval", 10*time.Second, "how often a log that grew is signed")
+	f.StringArrayVar(&witnesses, "witness", nil, "`URL=KEY` of a witness that cosigns the checkpoints: its submission prefix and its verifier key; may be repeated")
 	f.DurationVar(&o.ShutdownGrace, "shutdown-grace", 20*time.Second, "how long requests in flight may take to finish")
 	return c
+}
+
+// minAccessRetention leaves time to export what expires.
+const minAccessRetention = 24 * time.Hour
+
+// parseWitnesses reads what --witness was given. A verifier key has no equals
+// sign before its base64 part, a URL may have one.
+func parseWitnesses(given []string) ([]proof.Witness, error) {
+	var witnesses []proof.Witness
+	for _, g := range given {
+		name, _, _ := strings.Cut(g, "+")
+		at := strings.LastIndexByte(name, '=')
+		if at < 0 {
+			return nil, usagef("--witness is URL=KEY")
+		}
+		w, err := proof.NewWitness(g[:at], g[at+1:])
+		if err != nil {
+			return nil, usagef("--witness: %v", err)
+		}
+		witnesses = append(witnesses, w)
+	}
+	return witnesses, nil
 }
 
 // noCoreDumps keeps keys in memory from being written to disk by a crash. The

@@ -9,12 +9,13 @@ import (
 	"github.com/chancery-dev/chancery/cmd/chancery/server"
 	"github.com/chancery-dev/chancery/eventstore"
 	"github.com/chancery-dev/chancery/projections"
+	"github.com/chancery-dev/chancery/projections/accesslog"
 )
 
 // storeCommands are the commands that work on a data directory.
 func storeCommands(a *app) []*cobra.Command {
 	commands := []*cobra.Command{
-		newServeCommand(a), newRebuildCommand(a), newFsckCommand(a), newRecoverAdminCommand(a),
+		newServeCommand(a), newRebuildCommand(a), newFsckCommand(a), newVerifyCommand(a), newLogCommand(a), newReportCommand(a), newConsumerCommand(a), newRecoverAdminCommand(a),
 	}
 	for _, c := range commands {
 		c.GroupID = groupStore
@@ -67,8 +68,8 @@ Prints what differs and exits with status 1 if anything does.`,
 				return err
 			}
 			report, err := server.Fsck(cmd.Context(), cfg)
-			if differs, ok := errors.AsType[*projections.CheckError](err); ok {
-				return a.reportDifferences(differs, err)
+			if errors.As(err, new(*projections.CheckError)) || errors.As(err, new(*accesslog.CheckError)) {
+				return a.reportDifferences(err)
 			}
 			if err != nil {
 				return err
@@ -85,17 +86,26 @@ Prints what differs and exits with status 1 if anything does.`,
 
 // reportDifferences prints one finding a line, which the report of an error
 // would fold, and what else was found.
-func (a *app) reportDifferences(differs *projections.CheckError, err error) error {
-	for _, finding := range differs.Findings {
-		fmt.Fprintln(a.stderr, finding)
+func (a *app) reportDifferences(err error) error {
+	if differs, ok := errors.AsType[*projections.CheckError](err); ok {
+		a.reportFindings(differs.Findings, differs.More)
 	}
-	if differs.More > 0 {
-		fmt.Fprintf(a.stderr, "and %d more\n", differs.More)
+	if differs, ok := errors.AsType[*accesslog.CheckError](err); ok {
+		a.reportFindings(differs.Findings, differs.More)
 	}
 	if corrupt, ok := errors.AsType[*eventstore.CorruptError](err); ok {
 		fmt.Fprintln(a.stderr, corrupt)
 	}
 	return errors.New("fsck found differences")
+}
+
+func (a *app) reportFindings(findings []string, more int) {
+	for _, finding := range findings {
+		fmt.Fprintln(a.stderr, finding)
+	}
+	if more > 0 {
+		fmt.Fprintf(a.stderr, "and %d more\n", more)
+	}
 }
 
 func newRecoverAdminCommand(a *app) *cobra.Command {

@@ -22,7 +22,8 @@ const (
 
 // Decode reads a request body. It accepts one JSON text whose members are
 // exactly T's: each name in exactly its case and at most once, none unknown,
-// none null, and none missing but those that are tagged omitempty. The text
+// none null but an [OrNull], and none missing but those that are tagged
+// omitempty. The text
 // is UTF-8 without unpaired surrogates, and nothing but blanks follows it.
 //
 // A text that is no such JSON (or repeats a name) is invalid_json; one that
@@ -73,6 +74,13 @@ func (d *decoder) value(v reflect.Value, at string, code domain.Code) error {
 			v.Set(reflect.New(v.Type().Elem()))
 			v = v.Elem()
 		}
+		if o, ok := nullable(v); ok {
+			if d.peek() == 'n' {
+				_, err := d.word()
+				return err
+			}
+			return d.value(o.inner(), at, code)
+		}
 		if f, ok := v.Interface().(interface{ faultCode() domain.Code }); ok {
 			code = f.faultCode()
 		}
@@ -110,6 +118,14 @@ func (d *decoder) value(v reflect.Value, at string, code domain.Code) error {
 		}
 		return err
 	}
+}
+
+// nullable gives v as an [OrNull], if it is one.
+func nullable(v reflect.Value) (o interface{ inner() reflect.Value }, ok bool) {
+	if v.CanAddr() {
+		o, ok = v.Addr().Interface().(interface{ inner() reflect.Value })
+	}
+	return o, ok
 }
 
 func (d *decoder) setText(v reflect.Value, s, at string, code domain.Code) {

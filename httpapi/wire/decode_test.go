@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -226,4 +227,46 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestDecodeOrNull verifies that absent, null and given are told apart, and
+// that nothing else is.
+func TestDecodeOrNull(t *testing.T) {
+	at := wire.NewTime(time.Date(2027, 1, 31, 12, 0, 0, 0, time.UTC))
+	for body, want := range map[string]wire.UpdateSecret{
+		`{}`:                     {},
+		`{"rotateEvery":null}`:   {RotateEvery: wire.Null[string]()},
+		`{"rotateEvery": "90d"}`: {RotateEvery: wire.NotNull("90d")},
+		`{"expiresAt": null }`:   {ExpiresAt: wire.Null[wire.Time]()},
+		`{"expiresAt":"2027-01-31T12:00:00Z","rotateEvery":""}`: {ExpiresAt: wire.NotNull(at), RotateEvery: wire.NotNull("")},
+	} {
+		got, err := wire.Decode[wire.UpdateSecret]([]byte(body))
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v %s", body, err, diff)
+		}
+		sent, err := json.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := wire.Decode[wire.UpdateSecret](sent)
+		if diff := cmp.Diff(want, again); err != nil || diff != "" {
+			t.Errorf("%s, sent as %s: %v %s", body, sent, err, diff)
+		}
+	}
+	for body, pointer := range map[string]string{
+		`{"rotateEvery":90}`: "/rotateEvery", `{"rotateEvery":{}}`: "/rotateEvery", `{"rotateEvery":["90d"]}`: "/rotateEvery",
+		`{"rotateEvery":{"Value":"90d"}}`: "/rotateEvery", `{"expiresAt":false}`: "/expiresAt", `{"expiresAt":""}`: "/expiresAt",
+		`{"expiresAt":"2027-01-31"}`: "/expiresAt", `{"tags":null}`: "/tags", `{"secretName":null}`: "/secretName",
+	} {
+		_, err := wire.Decode[wire.UpdateSecret]([]byte(body))
+		e, ok := errors.AsType[*domain.Error](err)
+		if !ok || e.Code != domain.CodeInvalidRequest || len(e.Fields) != 1 || e.Fields[0].Field != pointer {
+			t.Errorf("%s: got %v", body, err)
+		}
+	}
+	for _, body := range []string{`{"rotateEvery":nul}`, `{"rotateEvery":nil}`, `{"rotateEvery":}`, `{"rotateEvery":null,"rotateEvery":null}`} {
+		if _, err := wire.Decode[wire.UpdateSecret]([]byte(body)); domain.CodeOf(err) != domain.CodeInvalidJSON {
+			t.Errorf("%s: got %v", body, err)
+		}
+	}
 }

@@ -22,12 +22,15 @@ const (
 	HeaderETag           = "Etag"
 	HeaderRetryAfter     = "Retry-After"
 	HeaderUserAgent      = "User-Agent"
+	HeaderTraceParent    = "Traceparent"
 )
 
 // Content types of bodies.
 const (
 	ContentJSON    = "application/json"
 	ContentProblem = "application/problem+json"
+	ContentText    = "text/plain; charset=utf-8"
+	ContentOctets  = "application/octet-stream"
 )
 
 // Limits of requests.

@@ -1,9 +1,18 @@
 package wire
 
+import "encoding/json"
+
+// Kinds of the rows of a history that includes the access log.
+const (
+	KindEvent  = "event"
+	KindAccess = "access"
+)
+
 // HistoryEntry is one event of a secret: metadata only.
 type HistoryEntry struct {
-	Position  uint64         `json:"position"` // in the log
-	EventID   string         `json:"eventId"`  // a ULID
+	Kind      string         `json:"kind,omitempty"` // KindEvent beside access records
+	Position  uint64         `json:"position"`       // in the log
+	EventID   string         `json:"eventId"`        // a ULID
 	Type      string         `json:"type"`
 	Time      Time           `json:"time"` // never earlier than the entry before
 	Actor     Actor          `json:"actor"`
@@ -15,9 +24,47 @@ type HistoryEntry struct {
 	UserAgent string         `json:"userAgent,omitempty"`
 	Reason    string         `json:"reason,omitempty"`
 	RunID     string         `json:"runId,omitempty"`
+
+	// Leaf is the record's exact bytes, the entry's leaf in the Merkle tree of
+	// the events, and Index its place there; nil unless a proof was asked for.
+	Leaf  []byte  `json:"leaf,omitempty"`
+	Index *uint64 `json:"index,omitempty"`
+	// Proof is a C2SP tlog-proof; "" also for what the newest signed checkpoint
+	// does not cover yet.
+	Proof string `json:"proof,omitempty"`
 }
 
-// Actor is who made an event.
+// HistoryRow is a row of a history that includes the access log: exactly one
+// of both. Its JSON form is that one's.
+type HistoryRow struct {
+	Event  *HistoryEntry
+	Access *AccessRecord
+}
+
+// MarshalJSON gives the JSON of whichever there is.
+func (r HistoryRow) MarshalJSON() ([]byte, error) {
+	if r.Access != nil {
+		return json.Marshal(r.Access)
+	}
+	return json.Marshal(r.Event)
+}
+
+// UnmarshalJSON tells by kind which one it is.
+func (r *HistoryRow) UnmarshalJSON(text []byte) error {
+	var is struct {
+		Kind string `json:"kind"`
+	}
+	if err := json.Unmarshal(text, &is); err != nil {
+		return err
+	}
+	*r = HistoryRow{}
+	if is.Kind == KindAccess {
+		return json.Unmarshal(text, &r.Access)
+	}
+	return json.Unmarshal(text, &r.Event)
+}
+
+// Actor is who made an event or an access.
 type Actor struct {
 	Kind  string `json:"kind"` // agent or system
 	ID    string `json:"id"`
@@ -36,6 +83,16 @@ type Changes struct {
 	Name     *Change  `json:"name,omitempty"`
 	Category *Change  `json:"category,omitempty"`
 	Tags     *TagsSet `json:"tags,omitempty"`
+
+	RotateEvery *Removable[string] `json:"rotateEvery,omitempty"`
+	ExpiresAt   *Removable[Time]   `json:"expiresAt,omitempty"`
+}
+
+// Removable is a change of what need not be there. From is nil where there was
+// none, To where the change took it away.
+type Removable[T any] struct {
+	From *T `json:"from"`
+	To   *T `json:"to"`
 }
 
 // Change is one replaced text. From is nil where there was none.

@@ -39,6 +39,10 @@ type Aggregate struct {
 	UpdatedAt  Time             `json:"updatedAt"`
 	UpdatedBy  string           `json:"updatedBy"` // agent id
 	Fields     []AggregateField `json:"fields"`    // sorted by key
+	// RotateEvery, like 90d, and ExpiresAt are advice; "" and nil where nothing
+	// is said.
+	RotateEvery string `json:"rotateEvery,omitempty"`
+	ExpiresAt   *Time  `json:"expiresAt,omitempty"`
 }
 
 // AggregateField is one field of an [Aggregate].
@@ -115,11 +119,14 @@ type CreateSecret struct {
 }
 
 // UpdateSecret is the body of PATCH …/{secretId}: at least one member. A nil
-// one stays as it is; Tags replaces the whole set.
+// one stays as it is; Tags replaces the whole set; null takes RotateEvery or
+// ExpiresAt away.
 type UpdateSecret struct {
-	SecretName *string   `json:"secretName,omitempty"`
-	Category   *string   `json:"category,omitempty"`
-	Tags       *[]string `json:"tags,omitempty"`
+	SecretName  *string         `json:"secretName,omitempty"`
+	Category    *string         `json:"category,omitempty"`
+	Tags        *[]string       `json:"tags,omitempty"`
+	RotateEvery *OrNull[string] `json:"rotateEvery,omitempty"` // 1d to 3650d
+	ExpiresAt   *OrNull[Time]   `json:"expiresAt,omitempty"`
 }
 
 // SetField is the body of PUT …/fields/{fieldKey}.

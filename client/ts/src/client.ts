@@ -103,10 +103,10 @@ export class AgentApiClient {
     return this.#write("PUT", secretPath(args), { secretName, category, tags, fields }, options);
   }
 
-  /** Changes name, category or tags; at least one must be given. */
+  /** Changes metadata; at least one member must be given. */
   async updateSecretMetadata(args: UpdateMetadataArgs, options?: WriteOptions): Promise<SecretAggregate> {
-    const { secretName, category, tags } = args;
-    return this.#write("PATCH", secretPath(args), { secretName, category, tags }, options);
+    const { secretName, category, tags, rotateEvery, expiresAt } = args;
+    return this.#write("PATCH", secretPath(args), { secretName, category, tags, rotateEvery, expiresAt }, options);
   }
 
   /** Deletes a secret and destroys its keys: its values never open again. Its history stays. */

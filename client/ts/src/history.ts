@@ -25,6 +25,9 @@ export interface HistoryEntry {
     name?: Change<string>;
     category?: Change<string>;
     tags?: Change<string[]>;
+    /** `to` is null where it was taken away. */
+    rotateEvery?: Change<string | null>;
+    expiresAt?: Change<string | null>;
   };
   requestId: string;
   clientIp: string;

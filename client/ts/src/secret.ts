@@ -22,6 +22,10 @@ export interface SecretAggregate extends SecretRef {
   updatedAt: string;
   updatedBy: string;
   fields: AggregateField[];
+  /** After how many whole days the values should be replaced, like `90d`; advice. */
+  rotateEvery?: string;
+  /** RFC 3339; advice: nothing is refused because of it. */
+  expiresAt?: string;
 }
 
 /** A secret with the envelopes of its encrypted fields, by field key. */
@@ -66,6 +70,10 @@ export interface UpdateMetadataArgs extends SecretRef {
   secretName?: string | undefined;
   category?: string | undefined;
   tags?: readonly string[] | undefined;
+  /** `1d` to `3650d`; null takes it away. */
+  rotateEvery?: string | null | undefined;
+  /** RFC 3339, UTC; null takes it away. */
+  expiresAt?: string | null | undefined;
 }
 
 /** The answer to a deletion. */

@@ -21,6 +21,11 @@ test("each method sends its call of the contract", async (t) => {
       { secretName: "N", category: "c" },
     ],
     [() => c.updateSecretMetadata({ ...SECRET, tags: ["a"] }), "PATCH /agent/secrets/team/team_1/db", { tags: ["a"] }],
+    [
+      () => c.updateSecretMetadata({ ...SECRET, rotateEvery: "90d", expiresAt: null }),
+      "PATCH /agent/secrets/team/team_1/db",
+      { rotateEvery: "90d", expiresAt: null },
+    ],
     [() => c.deleteSecret(SECRET), "DELETE /agent/secrets/team/team_1/db"],
     [() => c.getSecretHistory(SECRET), "GET /agent/secrets/team/team_1/db/history"],
     [() => c.getSecretField(FIELD), "GET /agent/secrets/team/team_1/db/fields/password"],

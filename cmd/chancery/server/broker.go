@@ -146,7 +146,7 @@ func (b *broker) connect(ctx context.Context, cfg Config) (err error) {
 		})
 		return err
 	}
-	if b.embedded, err = eventstore.StartEmbedded(ctx, cfg.path(logDirectory), cfg.Logger); err != nil {
+	if b.embedded, err = startEmbedded(ctx, cfg); err != nil {
 		return err
 	}
 	b.conn, err = b.embedded.Connect(ctx)

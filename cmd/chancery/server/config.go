@@ -11,6 +11,7 @@ import (
 
 	"github.com/chancery-dev/chancery/domain"
 	"github.com/chancery-dev/chancery/httpapi"
+	"github.com/chancery-dev/chancery/proof"
 )
 
 // Config is what [Run] needs. Data, Listen and Logger are required.
@@ -35,11 +36,29 @@ type Config struct {
 	// NATSCreds, NATSCA, NATSCert and NATSKey are files for that connection.
 	NATSCreds, NATSCA, NATSCert, NATSKey string
 
+	// NATSListen, if set, is host:port where the consumers of the embedded log
+	// may connect; port 0 takes a free one.
+	NATSListen string
+	// NATSTLSCert and NATSTLSKey are PEM files for it; both or neither.
+	NATSTLSCert, NATSTLSKey string
+	// NATSListening, if set, is called once with its address.
+	NATSListening func(net.Addr)
+
 	// NATSReplicas is for streams that must be made: 1, 3 or 5.
 	NATSReplicas int
 
 	// ForeignFile lists positions and SHA-256 of proven foreign messages.
 	ForeignFile string
+
+	// Version of this program, for the record of its start.
+	Version string
+
+	// AccessRetention is how long access records are kept; 0 is for ever.
+	AccessRetention time.Duration
+	// CheckpointInterval is how often a log that grew is signed; 0 means 10 s.
+	CheckpointInterval time.Duration
+	// Witnesses are asked to cosign the checkpoints.
+	Witnesses []proof.Witness
 
 	// RatePerSecond bounds each agent's requests; 0 means no bound.
 	RatePerSecond float64
@@ -73,15 +92,23 @@ func (c Config) check() error {
 		return domain.Errorf(domain.CodeInvalidRequest, "a data directory is required")
 	case (c.TLSCert == "") != (c.TLSKey == ""):
 		return domain.Errorf(domain.CodeInvalidRequest, "a TLS certificate and its key go together")
+	case (c.NATSTLSCert == "") != (c.NATSTLSKey == ""):
+		return domain.Errorf(domain.CodeInvalidRequest, "a TLS certificate for consumers and its key go together")
+	case c.NATSListen != "" && c.NATSURL != "":
+		return domain.Errorf(domain.CodeInvalidRequest, "consumers of an external NATS server connect to that server")
+	case c.AccessRetention < 0, c.CheckpointInterval < 0:
+		return domain.Errorf(domain.CodeInvalidRequest, "a duration is negative")
 	}
 	return nil
 }
 
-func (c Config) tlsConfig() (*tls.Config, error) {
-	if c.TLSCert == "" {
+func (c Config) tlsConfig() (*tls.Config, error) { return loadTLS(c.TLSCert, c.TLSKey) }
+
+func loadTLS(cert, key string) (*tls.Config, error) {
+	if cert == "" {
 		return nil, nil //nolint:nilnil // no TLS was asked for.
 	}
-	pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
 		return nil, err
 	}

@@ -25,10 +25,13 @@ import (
 // a process of its own, which can be killed.
 const serveData = "CHANCERY_TEST_SERVE_DATA"
 
+// serveNATS is where such a server lets consumers connect.
+const serveNATS = "CHANCERY_TEST_SERVE_NATS"
+
 func TestMain(m *testing.M) {
 	if data := os.Getenv(serveData); data != "" {
 		err := server.Run(context.Background(), server.Config{
-			Data: data, Listen: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler),
+			Data: data, Listen: "127.0.0.1:0", NATSListen: os.Getenv(serveNATS), Logger: slog.New(slog.DiscardHandler),
 			Listening: func(a net.Addr) { fmt.Println("http://" + a.String()) },
 		})
 		fmt.Fprintln(os.Stderr, err)
@@ -38,14 +41,14 @@ func TestMain(m *testing.M) {
 }
 
 // process starts a server process and gives its URL and a way to kill it.
-func process(t *testing.T, data string) (url string, kill func()) {
+func process(t *testing.T, data string, env ...string) (url string, kill func()) {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), exe)
-	cmd.Env = append(os.Environ(), serveData+"="+data)
+	cmd.Env = append(append(os.Environ(), serveData+"="+data), env...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

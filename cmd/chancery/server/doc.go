@@ -5,9 +5,10 @@
 //
 // What lies in a data directory, and what losing it means:
 //
-//	jetstream/   the embedded log and key store: everything
-//	root.key     the local root key: without it no value opens again
-//	state.db     the projection: rebuilt from the log when missing
-//	admin.key    the first administrator's API key: may be moved away
-//	lock         held by the one process that uses the directory
+//	jetstream/      the embedded log and key store: everything
+//	root.key        the local root key: without it no value opens again
+//	state.db        the projection: rebuilt from the log when missing
+//	admin.key       the first administrator's API key: may be moved away
+//	consumers.json  who may follow the events over NATS: add them again
+//	lock            held by the one process that uses the directory
 package server

@@ -25,6 +25,8 @@ type testServer struct {
 	config   server.Config
 	log      lockedBuffer
 	stop     func() error
+	// change, if set, changes the configuration of every start.
+	change func(*server.Config)
 }
 
 // startServer starts a node on an empty data directory. When the test ends,
@@ -51,6 +53,9 @@ func (s *testServer) start(t *testing.T) {
 	s.config = server.Config{
 		Data: s.Data, Listen: "127.0.0.1:0", Listening: func(a net.Addr) { listening <- a },
 		Logger: slog.New(slog.NewJSONHandler(&s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	if s.change != nil {
+		s.change(&s.config)
 	}
 	go func() { ended <- server.Run(ctx, s.config) }()
 	s.stop = sync.OnceValue(func() error {

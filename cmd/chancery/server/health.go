@@ -77,6 +77,8 @@ func (h *health) Ready(ctx context.Context) []httpapi.Unready {
 	}
 	look("log", noLog, asked.log)
 	look("projection", "the projection is not caught up with the log", h.state.Ready())
+	look("access log", "the access log's index does not follow it", h.index.Ready())
+	look("signer", "the logs cannot be signed", h.signer.Problem())
 	look("streams", "a stream is not configured as it must be", h.streams.problem())
 	look("keys", noKeys, asked.keys)
 	look("sweeper", "unclaimed keys cannot be swept safely", h.keyring.SweepProblem())

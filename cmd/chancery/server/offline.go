@@ -8,11 +8,18 @@ import (
 	"os"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/chancery-dev/chancery/eventstore"
+	"github.com/chancery-dev/chancery/kms"
 	"github.com/chancery-dev/chancery/projections"
+	"github.com/chancery-dev/chancery/projections/accesslog"
+	"github.com/chancery-dev/chancery/proof"
 )
 
-// Rebuild throws the projection away and folds the log anew. The server must
-// be stopped. It gives the position that the new projection has reached.
+// Rebuild throws the projections of both logs away and folds them anew. The
+// server must be stopped. It gives the position of the events that the new
+// projection has reached.
 func Rebuild(ctx context.Context, cfg Config) (position uint64, err error) {
 	err = withState(ctx, cfg, func(b *broker, path string) error {
 		state, err := projections.Open(projections.Options{Path: path, Now: time.Now, Logger: cfg.Logger}) //nolint:contextcheck // opening a file cannot be cut short.
@@ -21,9 +28,59 @@ func Rebuild(ctx context.Context, cfg Config) (position uint64, err error) {
 		}
 		err = state.Rebuild(ctx, b.log)
 		position = state.Position()
-		return errors.Join(err, state.Close())
+		if err := errors.Join(err, state.Close()); err != nil {
+			return err
+		}
+		return withAccess(ctx, cfg, b, func(log *eventstore.AccessLog, c accesslog.Config) error {
+			index, err := accesslog.Open(c) //nolint:contextcheck // opening a file cannot be cut short.
+			if err != nil {
+				return err
+			}
+			return errors.Join(index.Rebuild(ctx, log), index.Close())
+		})
 	})
 	return position, err
+}
+
+// withAccess hands over the access log of an opened data directory and how its
+// index is opened; nothing is done where no server has made one yet.
+func withAccess(ctx context.Context, cfg Config, b *broker, do func(*eventstore.AccessLog, accesslog.Config) error) error {
+	js, err := jetstream.New(b.conn)
+	if err != nil {
+		return fmt.Errorf("%w: %w", eventstore.ErrUnavailable, err)
+	}
+	age, err := accessAge(ctx, js)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	log, err := eventstore.OpenAccessLog(ctx, b.conn, eventstore.AccessOptions{MaxAge: age, Logger: cfg.Logger})
+	if err != nil {
+		return err
+	}
+	edges, err := openEdges(ctx, b)
+	if err != nil {
+		return err
+	}
+	return do(log, accessConfig(cfg, edges))
+}
+
+func openEdges(ctx context.Context, b *broker) (edges keptEdges, err error) {
+	if edges.proofs, err = eventstore.OpenProofStore(ctx, b.conn, 0); err != nil {
+		return edges, err
+	}
+	record, err := edges.proofs.SigningKey(ctx)
+	if err != nil || record == nil {
+		return edges, err
+	}
+	public, org, err := kms.SigningPublicKey(record)
+	if err != nil {
+		return edges, err
+	}
+	edges.key, err = proof.NewLogKey(proof.Origin(string(org), proof.LogAccess), public)
+	return edges, err
 }
 
 // FsckReport is what [Fsck] looked at.
@@ -33,6 +90,9 @@ type FsckReport struct {
 	// Projection is the position up to which the projection was compared with
 	// a fresh fold, nil where there is no projection or no event in it.
 	Projection *uint64 `json:"projection"`
+	// Access is the position up to which the index of the access log was
+	// compared with it, nil where there is no index or no message in it.
+	Access *uint64 `json:"access"`
 }
 
 // Fsck verifies the log's configuration, decodes every event, folds the log
@@ -54,7 +114,8 @@ func Fsck(ctx context.Context, cfg Config) (report FsckReport, err error) {
 			}
 			report.Head = r.Position
 		}
-		return compared
+		report.Access, err = compareAccess(ctx, cfg, b)
+		return errors.Join(compared, err)
 	})
 	return report, err
 }
@@ -72,6 +133,23 @@ func compareState(ctx context.Context, cfg Config, b *broker, path string) (*uin
 		return nil, nil //nolint:nilnil // it agrees with nothing.
 	}
 	return &position, nil
+}
+
+// compareAccess gives the position that was compared, nil for none.
+func compareAccess(ctx context.Context, cfg Config, b *broker) (compared *uint64, err error) {
+	err = withAccess(ctx, cfg, b, func(log *eventstore.AccessLog, c accesslog.Config) error {
+		position, err := accesslog.CheckFile(ctx, c, log)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return fmt.Errorf("%s: %w", c.Path, err)
+		case position > 0:
+			compared = &position
+		}
+		return nil
+	})
+	return compared, err
 }
 
 func withState(ctx context.Context, cfg Config, do func(b *broker, path string) error) error {

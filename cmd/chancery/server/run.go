@@ -7,9 +7,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
+	"github.com/chancery-dev/chancery/domain"
 	"github.com/chancery-dev/chancery/httpapi"
 )
 
@@ -36,6 +36,7 @@ func (s *store) serve(ctx context.Context) error {
 	}
 	api, err := httpapi.New(httpapi.Config{ //nolint:contextcheck // requests bring their own.
 		Writer: s.executor, State: s.state, Keys: keys{s.keyring}, Health: newHealth(s),
+		Recorder: s.recorder, Access: s.audit, Proofs: logTiles{s}, Tiles: logTiles{s}, Reports: s.served(),
 		Logger: s.cfg.Logger, Registry: s.registry, Now: s.now, Rand: s.rand,
 		IPExtractor: proxies, AgentRate: rate(s.cfg.RatePerSecond), FailureRate: rate(s.cfg.FailuresPerSecond),
 	})
@@ -46,31 +47,15 @@ func (s *store) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var running sync.WaitGroup
-	s.startBackground(background, &running)
+	if err := s.serveFeeds(ctx, s.cfg); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	b := s.startBackground(context.WithoutCancel(ctx))
+	if err := s.record(context.WithoutCancel(ctx), domain.AccessStart, s.cfg.Version); err != nil {
+		return errors.Join(err, listener.Close(), b.stop(ctx))
+	}
 	err = serveHTTP(ctx, api.NewHTTPServer(), listener, s.cfg.grace())
-	// Requests are done; now nothing waits for the projection any more.
-	stop()
-	running.Wait()
-	return err
-}
-
-// startBackground follows the log, keeps the key pool, finishes deletes and
-// watches the streams until ctx ends. A part that gives up shows in /readyz.
-func (s *store) startBackground(ctx context.Context, running *sync.WaitGroup) {
-	running.Go(func() {
-		if err := s.state.Run(ctx, s.log); err != nil {
-			s.cfg.Logger.ErrorContext(ctx, "the projection has stopped", slog.Any("error", err))
-		}
-	})
-	running.Go(func() {
-		if err := s.keyring.Run(ctx); err != nil {
-			s.cfg.Logger.ErrorContext(ctx, "the keyring has stopped", slog.Any("error", err))
-		}
-	})
-	running.Go(func() { s.reconciler.Run(ctx) })
-	running.Go(func() { s.streams.run(ctx) })
+	return errors.Join(err, b.stop(ctx))
 }
 
 func (s *store) listen(ctx context.Context) (net.Listener, error) {

@@ -19,6 +19,7 @@ import (
 // store is everything but the HTTP API: log, projection, keys, executor.
 type store struct {
 	*broker
+	*audit
 	cfg        Config
 	now        func() time.Time
 	rand       io.Reader
@@ -37,7 +38,7 @@ func openStore(ctx context.Context, cfg Config) (_ *store, err error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	s := &store{cfg: cfg, now: time.Now, rand: rand.Reader, registry: newRegistry()}
+	s := &store{cfg: cfg, now: time.Now, rand: rand.Reader, registry: newRegistry(), audit: &audit{}}
 	if s.broker, err = openBroker(ctx, cfg); err != nil {
 		return nil, err
 	}
@@ -50,6 +51,9 @@ func openStore(ctx context.Context, cfg Config) (_ *store, err error) {
 		return nil, err
 	}
 	if err := s.openState(); err != nil { //nolint:contextcheck // opening a file cannot be cut short.
+		return nil, err
+	}
+	if err := s.openAudit(ctx); err != nil {
 		return nil, err
 	}
 	return s, s.assemble()
@@ -114,8 +118,9 @@ func (s *store) assemble() (err error) {
 		Deleted: func() { s.reconciler.Wake() },
 	})
 	s.reconciler = eventstore.NewReconciler(s.executor, reconcileSettle, s.cfg.Logger)
-	s.streams = &streamWatch{log: s.log, keys: s.keys, logger: s.cfg.Logger}
+	s.streams = &streamWatch{parts: []verifier{s.log, s.keys, s.access, s.proofs}, logger: s.cfg.Logger}
 	s.registerGauges(s.registry)
+	s.audit.registerGauges(s.registry)
 	return nil
 }
 
@@ -153,6 +158,9 @@ func (s *store) close() error {
 	var err error
 	if s.state != nil {
 		err = s.state.Close()
+	}
+	if s.index != nil {
+		err = errors.Join(err, s.index.Close())
 	}
 	return errors.Join(err, s.broker.close())
 }

@@ -16,8 +16,7 @@ const verifyInterval = time.Minute
 
 // streamWatch verifies the streams while the node runs.
 type streamWatch struct {
-	log    eventstore.Log
-	keys   *eventstore.KeyStore
+	parts  []verifier
 	logger *slog.Logger
 
 	mu    sync.Mutex
@@ -43,10 +42,19 @@ func (w *streamWatch) run(ctx context.Context) {
 	}
 }
 
+// verifier is a stream that can be looked at.
+type verifier interface {
+	Verify(ctx context.Context) error
+}
+
 // look notes what is wrong with the streams. That the log cannot be reached
 // is for others to say.
 func (w *streamWatch) look(ctx context.Context) {
-	err := errors.Join(w.log.Verify(ctx), w.keys.Verify(ctx))
+	var found []error
+	for _, p := range w.parts {
+		found = append(found, p.Verify(ctx))
+	}
+	err := errors.Join(found...)
 	if errors.Is(err, eventstore.ErrUnavailable) || ctx.Err() != nil {
 		return
 	}

@@ -1,4 +1,4 @@
-package projections
+package cachefile
 
 import (
 	"encoding/binary"
@@ -22,18 +22,18 @@ const (
 	rowBucket    = 0x01
 )
 
-// soundPages gives errDamaged unless every page in use is where it must be,
+// SoundPages gives ErrDamaged unless every page in use is where it must be,
 // has its rows within it, and nothing points to one twice. It reads bytes and
 // believes none: bbolt's own check believes sizes and page numbers, and runs
 // in a goroutine of its own, where a fault or an endless round ends the
 // process.
-func soundPages(path string) error {
-	return guarded(func() error {
-		o := options(true)
+func SoundPages(path string) error {
+	return Guarded(func() error {
+		o := Options(true)
 		o.PreLoadFreelist = true
 		db, err := bbolt.Open(path, 0o600, o)
 		if err != nil {
-			return damage(err)
+			return Damage(err)
 		}
 		defer db.Close()        //nolint:errcheck // only read.
 		f, err := os.Open(path) //nolint:gosec // the store's own file.
@@ -45,7 +45,7 @@ func soundPages(path string) error {
 			size := db.Info().PageSize
 			count := tx.Size() / int64(size)
 			w := pageWalk{file: f, size: int64(size), pages: make([]pageUse, count)}
-			return damage(w.all(tx))
+			return Damage(w.all(tx))
 		})
 	})
 }
@@ -101,14 +101,14 @@ func (w *pageWalk) all(tx *bbolt.Tx) error {
 // rows checks the rows of one page, which may lie within a row itself.
 func (w *pageWalk) rows(page []byte) error {
 	if len(page) < pageHead {
-		return errDamaged
+		return ErrDamaged
 	}
 	kind, n := binary.NativeEndian.Uint16(page[8:]), int(binary.NativeEndian.Uint16(page[10:]))
 	switch {
 	case kind == pageFreelist:
 		return nil
 	case kind != pageBranch && kind != pageLeaf, pageHead+n*rowHead > len(page):
-		return errDamaged
+		return ErrDamaged
 	}
 	for i := range n {
 		at := int64(pageHead + i*rowHead)
@@ -116,7 +116,7 @@ func (w *pageWalk) rows(page []byte) error {
 		number := func(offset int) int64 { return int64(binary.NativeEndian.Uint32(row[offset:])) }
 		if kind == pageBranch {
 			if at+number(0)+number(4) > int64(len(page)) {
-				return errDamaged
+				return ErrDamaged
 			}
 			if err := w.name(binary.NativeEndian.Uint64(row[8:])); err != nil {
 				return err
@@ -126,7 +126,7 @@ func (w *pageWalk) rows(page []byte) error {
 		value := at + number(4) + number(8)
 		end := value + number(12)
 		if end > int64(len(page)) {
-			return errDamaged
+			return ErrDamaged
 		}
 		if number(0)&rowBucket != 0 {
 			if err := w.bucket(page[value:end]); err != nil {
@@ -140,7 +140,7 @@ func (w *pageWalk) rows(page []byte) error {
 // bucket checks a value that is a bucket.
 func (w *pageWalk) bucket(value []byte) error {
 	if len(value) < bucketHead {
-		return errDamaged
+		return ErrDamaged
 	}
 	if root := binary.NativeEndian.Uint64(value); root != 0 {
 		return w.name(root)
@@ -151,10 +151,10 @@ func (w *pageWalk) bucket(value []byte) error {
 // name notes that something points to a page.
 func (w *pageWalk) name(id uint64) error {
 	if id < 2 || id >= uint64(len(w.pages)) || w.pages[id].named {
-		return errDamaged
+		return ErrDamaged
 	}
 	w.pages[id].named = true
 	return nil
 }
 
-func errPage(id int64) error { return fmt.Errorf("%w: page %d", errDamaged, id) }
+func errPage(id int64) error { return fmt.Errorf("%w: page %d", ErrDamaged, id) }
