@@ -70,6 +70,7 @@ var imports = map[string]row{
 	},
 	"projections/internal/cachefile": {modules: []string{bbolt}},
 	"reports":                        {own: []string{"domain"}, modules: []string{ulid}},
+	"webhooks":                       {own: []string{"domain"}},
 	"httpapi":                        {own: []string{"domain", "httpapi/wire"}, modules: []string{echo, prometheus}},
 	"httpapi/wire":                   {own: []string{"domain"}},
 	"httpapi/openapitest":            {own: []string{"httpapi"}, modules: []string{kinOpenAPI}, tests: true},

@@ -31,7 +31,7 @@ func TestEveryRouteIsRecorded(t *testing.T) {
 			recorded[a.Method+" "+a.Route] = true
 		}
 	}
-	aboutItself := []string{"whoami", "listSecretScopes"}
+	aboutItself := []string{"whoami", "listSecretScopes", "followEvents"} // the last needs a log: TestEventsRefused of the server
 	for _, r := range httpapi.RouteNames() {
 		shows := r.Method == "GET" || r.Name == "generateSecretDataKey" || r.Name == "decryptSecretDataKey"
 		if r.Open || !shows || slices.Contains(aboutItself, r.Name) {
@@ -57,7 +57,7 @@ func TestAuditor(t *testing.T) {
 	w.proofs.signed = 1 << 62
 	bodies := bodiesOf()
 	for _, r := range httpapi.RouteNames() {
-		if r.Open {
+		if r.Open || r.Name == "followEvents" { // has no end
 			continue
 		}
 		body := ""

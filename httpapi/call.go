@@ -176,6 +176,9 @@ func (c *call) allowed() error { return c.record(domain.OutcomeAllowed, "") }
 func (c *call) record(outcome domain.Outcome, code domain.Code) error {
 	a := c.access
 	a.Outcome, a.Code = outcome, code
+	if a.Target != "" && a.Target != c.principal.Org && domain.CodeOf(c.orgExists(a.Target)) == domain.CodeNotFound {
+		a.Target = "" // it concerns no organization: else nobody could read the record
+	}
 	if err := c.config.Recorder.Record(c.ctx, a); err != nil {
 		return unavailable("the access could not be recorded")
 	}

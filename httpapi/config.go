@@ -42,6 +42,8 @@ type Config struct {
 	// FailureRate bounds the failed authentications of each address (/32 or
 	// /64) that are recorded and answered with 401; the zero value does not.
 	FailureRate Rate
+	// Streams says how events are followed.
+	Streams EventStreams
 	// MaxWait bounds how long a request waits for a position; 0 means 5 s.
 	MaxWait time.Duration
 }

@@ -18,10 +18,11 @@ func createOrg(c *call) (answer, error) {
 	if c.origin.IdempotencyKey != "" {
 		command.Scope.ID = string(derivedOrgID(c.principal.Agent, c.origin.IdempotencyKey))
 	}
-	c.access.Target, c.access.Scope = domain.OrgID(command.Scope.ID), command.Scope
+	c.access.Target, c.access.Scope = "", command.Scope // refused, it concerns no organization
 	if err := c.authorize(domain.AccessAdmin, domain.Principal.MayCreateOrgs); err != nil {
 		return answer{}, err
 	}
+	c.access.Target = domain.OrgID(command.Scope.ID)
 	return c.create(domain.OrgID(command.Scope.ID), command)
 }
 

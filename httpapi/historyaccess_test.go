@@ -45,7 +45,9 @@ func TestAuditedHistory(t *testing.T) {
 	for i := range 18 {
 		w.clock.advance(time.Duration(i%3) * time.Second)
 		if i%4 == 3 {
-			got := w.want(200, request{method: "PATCH", path: w.path(w.project, "db"), as: w.writer, body: fmt.Sprintf(`{"category":"c%d"}`, i)})
+			got := w.want(200, request{
+				method: "PUT", path: w.path(w.project, "db") + "/fields/user", as: w.writer, body: fmt.Sprintf(`{"sensitivity":"plaintext","value":"c%d"}`, i),
+			})
 			want = append(want, strings.Trim(got.Header.Get("Etag"), `"`))
 			continue
 		}

@@ -69,7 +69,7 @@ func TestForbiddenEverywhere(t *testing.T) {
 			"{n1}/{n2}/{n3}/{n4}", "x001/x002/x003/004", "{n1}/{n2}/{n3}", "x001/x002/003", "{n1}/{n2}", "x001/002", "{n1}", "001")
 	}
 	bodies := bodiesOf()
-	unasked := []string{"whoami", "listSecretScopes", "listEffectiveSecrets", "resolveSecret"}
+	unasked := []string{"whoami", "listSecretScopes", "listEffectiveSecrets", "resolveSecret", "followEvents"} // an agent may always see its own scope
 	for _, r := range httpapi.RouteNames() {
 		if r.Open || slices.Contains(unasked, r.Name) {
 			continue
@@ -83,7 +83,11 @@ func TestForbiddenEverywhere(t *testing.T) {
 			w.store.calls, w.keys.calls = nil, 0
 			p := w.refused(domain.CodeForbidden, request{method: r.Method, path: replace(project).Replace(r.Path), as: w.stranger, body: body})
 			details = append(details, p.Detail)
-			if len(w.store.calls) > 0 || w.keys.calls > 0 {
+			var looked []string
+			if strings.Contains(r.Path, "{orgId}") { // once decided: whom the record is for
+				looked = []string{"Directory"}
+			}
+			if !slices.Equal(w.store.calls, looked) || w.keys.calls > 0 {
 				t.Errorf("%s touched %v", r.Name, w.store.calls)
 			}
 			records := w.recorder.take()
@@ -113,7 +117,7 @@ func bodiesOf() map[string]string {
 // is a problem, with or without a key.
 func TestRouting(t *testing.T) {
 	w := newWorld(t)
-	for _, path := range []string{"/", "/agent", "/agent/secrets/events", "/agent/secrets/scopes/", "/agent/secrets/project/x/y/z/w", "/Agent/identity/whoami", "/healthz/", "/admin/orgs/x"} {
+	for _, path := range []string{"/", "/agent", "/agent/secrets/events/", "/agent/secrets/scopes/", "/agent/secrets/project/x/y/z/w", "/Agent/identity/whoami", "/healthz/", "/admin/orgs/x"} {
 		method := "GET"
 		if path == "/admin/orgs/x" {
 			w.refused(domain.CodeMethodNotAllowed, request{method: method, path: path, as: w.root})

@@ -30,6 +30,7 @@ const (
 	paramSecret   = "secret"
 	paramScope    = "scope"
 	paramScopeID  = "scopeId"
+	paramSecretID = "secretId"
 	paramType     = "type"
 	paramOutcome  = "outcome"
 	paramFrom     = "from"

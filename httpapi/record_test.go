@@ -75,7 +75,7 @@ func withSecret(t *testing.T) *world {
 
 // TestReadsAreRecorded verifies invariant 5: each call that shows something
 // makes one record of who did what where, by which rule; a change that was
-// appended makes none.
+// appended makes none, unless its answer shows values that it did not bring.
 func TestReadsAreRecorded(t *testing.T) {
 	w := withSecret(t)
 	for name, r := range reads(w) {
@@ -104,8 +104,18 @@ func TestReadsAreRecorded(t *testing.T) {
 		}
 	}
 	w.want(200, request{method: "PATCH", path: w.path(w.project, "db"), as: w.writer, body: `{"category":"new"}`})
-	if records := w.recorder.take(); len(records) > 0 {
-		t.Errorf("an appended change was recorded: %+v", records)
+	if records := w.recorder.take(); len(records) != 1 || records[0].Action != "read" || records[0].Secret != "db" {
+		t.Errorf("a PATCH, which shows the secret, recorded %+v", records)
+	}
+	for _, r := range []request{
+		{method: "PUT", path: w.path(w.project, "db") + "/fields/host", as: w.writer, body: `{"sensitivity":"plaintext","value":"h"}`},
+		{method: "DELETE", path: w.path(w.project, "db") + "/fields/host", as: w.writer},
+		{method: "DELETE", path: w.path(w.project, "db"), as: w.writer},
+	} {
+		w.want(200, r)
+		if records := w.recorder.take(); len(records) > 0 {
+			t.Errorf("an appended change was recorded: %+v", records)
+		}
 	}
 }
 

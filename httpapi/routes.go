@@ -52,6 +52,10 @@ func routes() []route {
 	return append([]route{
 		{method: get, path: "/agent/identity/whoami", name: "whoami", handler: whoami},
 		{method: get, path: "/agent/secrets/scopes", name: "listSecretScopes", handler: listSecretScopes},
+		{
+			method: get, path: "/agent/secrets/events", name: "followEvents", handler: followEvents,
+			query: []string{paramScope, paramScopeID, paramSecretID, paramType},
+		},
 		{method: get, path: "/agent/secrets/resolve", name: "listEffectiveSecrets", handler: listEffective, query: page},
 		{method: get, path: "/agent/secrets/resolve/{secretId}", name: "resolveSecret", handler: resolveSecret},
 		{method: post, path: "/agent/secrets/generate-data-key", name: "generateSecretDataKey", handler: generateDataKey, body: bodyJSON},

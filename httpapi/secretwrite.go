@@ -39,11 +39,28 @@ func updateSecret(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	result, err := c.changeSecret(domain.ActionWrite, ref, command)
+	if err := c.mayChange(domain.ActionWrite, ref); err != nil {
+		return answer{}, err
+	}
+	// The answer shows values that the request did not bring. It is recorded
+	// as a read before anything is stored: a change that is stored may not be
+	// answered with a failure.
+	now, err := c.config.State.SecretMetadata(ref)
 	if err != nil {
 		return answer{}, err
 	}
-	return c.written(result)
+	if now.Exists {
+		c.access.Action = string(domain.ActionRead)
+		if err := c.allowed(); err != nil {
+			return answer{}, err
+		}
+	}
+	result, err := c.change(ref, command)
+	if err != nil {
+		return answer{}, err
+	}
+	data, err := aggregateOf(result.Secret)
+	return answer{data: data, version: result.Version, position: result.Position}, err
 }
 
 // deleteSecret deletes a secret and has its keys destroyed.
@@ -105,14 +122,24 @@ func removeField(c *call) (answer, error) {
 
 // changeSecret authorizes a change and has it carried out.
 func (c *call) changeSecret(a domain.Action, ref domain.SecretRef, command domain.SecretCommand) (domain.SecretResult, error) {
-	if err := c.may(a, ref.Scope); err != nil {
+	if err := c.mayChange(a, ref); err != nil {
 		return domain.SecretResult{}, err
+	}
+	return c.change(ref, command)
+}
+
+// mayChange authorizes a change on this node.
+func (c *call) mayChange(a domain.Action, ref domain.SecretRef) error {
+	if err := c.may(a, ref.Scope); err != nil {
+		return err
 	}
 	// On a node that has lost the log rights may be long revoked, and an
 	// answer can show values.
-	if err := c.fresh(); err != nil {
-		return domain.SecretResult{}, err
-	}
+	return c.fresh()
+}
+
+// change has a change carried out.
+func (c *call) change(ref domain.SecretRef, command domain.SecretCommand) (domain.SecretResult, error) {
 	result, err := c.config.Writer.ChangeSecret(c.ctx, domain.SecretRequest{
 		Principal: c.principal, Ref: ref, Command: command, Origin: c.origin,
 	})

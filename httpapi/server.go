@@ -16,6 +16,7 @@ type Server struct {
 	metrics  metrics
 	agents   *limiter // by agent id
 	failures *limiter // by address
+	streams  *openStreams
 }
 
 // New makes a server. It registers its metrics with the registry, so two
@@ -34,8 +35,12 @@ func New(config Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	streams, err := newOpenStreams(config.Streams, config.Registry)
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{
-		config: config, echo: echo.New(), metrics: m,
+		streams: streams, config: config, echo: echo.New(), metrics: m,
 		agents: newLimiter(config.AgentRate, config.Now), failures: newLimiter(config.FailureRate, config.Now),
 	}
 	s.echo.IPExtractor = config.IPExtractor
@@ -56,7 +61,7 @@ func (s *Server) Handler() http.Handler { return s.echo }
 // NewHTTPServer gives an http.Server for the API with bounded times and
 // header size. Listening, TLS and shutting down are the caller's.
 func (s *Server) NewHTTPServer() *http.Server {
-	return &http.Server{
+	server := &http.Server{
 		Handler:           s.Handler(),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
@@ -65,6 +70,8 @@ func (s *Server) NewHTTPServer() *http.Server {
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(s.config.Logger.Handler(), slog.LevelWarn),
 	}
+	server.RegisterOnShutdown(s.streams.end) // they would last as long as the grace
+	return server
 }
 
 // echoPath turns the braces of an OpenAPI path into echo's colons.

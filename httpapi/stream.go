@@ -46,25 +46,44 @@ func (s *Server) stream(c echo.Context, a answer) error {
 type streamWriter struct {
 	w       io.Writer
 	control *http.ResponseController
+	limit   time.Duration
 	stalled *time.Timer
 
 	mu     sync.Mutex
 	closed bool // the connection is not this stream's any more
+	failed bool // a write waited for too long
 }
 
-func newStreamWriter(r *echo.Response) *streamWriter {
-	w := &streamWriter{w: r, control: http.NewResponseController(r)}
+func newStreamWriter(r *echo.Response) *streamWriter { return newStreamWriterWithin(r, stallLimit) }
+
+// newStreamWriterWithin lets each write wait for at most the limit.
+func newStreamWriterWithin(r http.ResponseWriter, limit time.Duration) *streamWriter {
+	w := &streamWriter{w: r, control: http.NewResponseController(r), limit: limit}
 	_ = w.control.SetWriteDeadline(time.Time{}) // a connection without deadlines needs none
-	w.stalled = time.AfterFunc(stallLimit, w.giveUp)
+	w.stalled = time.AfterFunc(limit, w.giveUp)
 	w.stalled.Stop()
 	return w
 }
 
 // Write implements [io.Writer].
 func (w *streamWriter) Write(p []byte) (int, error) {
-	w.stalled.Reset(stallLimit)
+	w.stalled.Reset(w.limit)
 	defer w.stalled.Stop()
 	return w.w.Write(p)
+}
+
+// flush sends what was written, within the same limit.
+func (w *streamWriter) flush() error {
+	w.stalled.Reset(w.limit)
+	defer w.stalled.Stop()
+	return w.control.Flush()
+}
+
+// gaveUp says that a write waited for too long.
+func (w *streamWriter) gaveUp() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.failed
 }
 
 // giveUp fails the write that is waiting.
@@ -72,6 +91,7 @@ func (w *streamWriter) giveUp() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.closed {
+		w.failed = true
 		_ = w.control.SetWriteDeadline(time.Unix(1, 0)) // as above
 	}
 }

@@ -31,7 +31,7 @@ func auditReadersReport() report {
 // accessList is a report whose rows are access records.
 func accessList(name, title string, keep func(domain.AccessEntry) bool) report {
 	return report{
-		name: name, title: title, columns: accessColumns(), access: true, names: true,
+		name: name, title: title, columns: accessColumns(), access: true, names: true, records: oneRecord,
 		rows: func(ctx context.Context, v *view) iter.Seq2[Row, error] {
 			return func(yield func(Row, error) bool) {
 				for a, err := range v.accesses(ctx) {

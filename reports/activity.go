@@ -79,7 +79,7 @@ func (ts tallies) rows(yield func(Row, error) bool, values func(deed, *tally) []
 func accessBySecretReport() report {
 	return report{
 		name: "access-by-secret", title: "Access by secret: who reached it, how often, first and last",
-		access: true, names: true,
+		access: true, names: true, records: summedRecords,
 		columns: []Column{
 			{"org", "Organization", KindText},
 			{"scope", "Scope", KindText},
@@ -129,7 +129,7 @@ func (v *view) accessBySecret(ctx context.Context, yield func(Row, error) bool) 
 func activityByAgentReport() report {
 	return report{
 		name: "activity-by-agent", title: "Activity by agent: what each did, how often, first and last",
-		events: true, access: true, names: true,
+		events: true, access: true, names: true, records: summedRecords,
 		columns: []Column{
 			{"org", "Organization", KindText},
 			{"actorKind", "Kind", KindText},

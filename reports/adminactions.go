@@ -11,7 +11,7 @@ import (
 func adminActionsReport() report {
 	return report{
 		name: "admin-actions", title: "Admin actions: changes of directory, memberships and keys, and what was asked for",
-		events: true, access: true, names: true,
+		events: true, access: true, names: true, records: oneRecord,
 		columns: []Column{
 			{"time", "Time", KindTime},
 			{"log", "Log", KindText},

@@ -12,7 +12,7 @@ import (
 func changesReport() report {
 	return report{
 		name: "changes", title: "Changes: every event, who made it and why", columns: eventColumns(),
-		events: true, names: true,
+		events: true, names: true, records: oneRecord,
 		rows: func(ctx context.Context, v *view) iter.Seq2[Row, error] { return v.eventRows(ctx, nil) },
 	}
 }

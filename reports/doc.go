@@ -26,6 +26,9 @@
 //     the same seed takes the same rows.
 //  7. No cell of a CSV is a formula to a spreadsheet.
 //  8. An organization's report shows what concerns that organization.
+//  9. Whatever a row holds is text to an HTML page, which runs and loads nothing.
+//  10. Every OCSF record follows the published schema, every CloudEvent its
+//     specification; one of an event is the record's exact bytes.
 //
 // Names of agents and scopes are those at the last position that counts, and
 // times are those of the fold: the later of an event's own and that of the
@@ -35,5 +38,5 @@
 // who may ask (domain.Principal.MayAudit, httpapi).
 //
 // Sources: RFC 4180 (CSV); OWASP, CSV Injection; Vitter, Random Sampling with a
-// Reservoir (1985), algorithm R.
+// Reservoir (1985), algorithm R; OCSF schema 1.6.0; CloudEvents 1.0.2.
 package reports

@@ -38,8 +38,11 @@ type Encoder interface {
 // Bare says that the files of a format hold no manifest, so that it goes beside
 // them. A new format whose End writes nothing belongs here.
 func Bare(f Format) bool {
-	_, ok := f.(csvFormat)
-	return ok
+	switch f.(type) {
+	case tableFormat, csvFormat, ocsfFormat, cloudeventsFormat:
+		return true
+	}
+	return false
 }
 
 // Header is what is known before the first row.
@@ -52,7 +55,39 @@ type Header struct {
 
 // Formats lists every format.
 func Formats() []Format {
-	return []Format{tableFormat{}, jsonlFormat{}, csvFormat{}}
+	return []Format{tableFormat{}, jsonlFormat{}, csvFormat{}, ocsfFormat{}, cloudeventsFormat{}, htmlFormat{}}
+}
+
+// recordKind is what the rows of a report are, beside their columns.
+type recordKind int
+
+const (
+	noRecords     recordKind = iota // about a state or of findings
+	summedRecords                   // each sums up records and has the last of them
+	oneRecord                       // each is one record
+)
+
+// recordFormat is a [Format] that writes records where others write columns.
+type recordFormat interface {
+	Format
+	// takes says whether it can write rows of a kind.
+	takes(recordKind) bool
+}
+
+func takes(f Format, kind recordKind) bool {
+	r, ok := f.(recordFormat)
+	return !ok || r.takes(kind)
+}
+
+// formatsOf names the formats that a report can be written in.
+func formatsOf(r report) []string {
+	var names []string
+	for _, f := range Formats() {
+		if takes(f, r.records) {
+			names = append(names, f.Name())
+		}
+	}
+	return names
 }
 
 // ManifestSuffix behind a format's name asks for the manifest alone of the

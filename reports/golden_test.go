@@ -21,6 +21,9 @@ func TestGolden(t *testing.T) {
 	source, again := scenario(t), scenario(t)
 	for _, name := range Names() {
 		for _, format := range Formats() {
+			if !written(name.Name, format) {
+				continue
+			}
 			t.Run(name.Name+"."+format.Extension(), func(t *testing.T) {
 				q := domain.ReportQuery{Name: name.Name, Format: format.Name()}
 				got, _ := run(t, source, q)
@@ -36,6 +39,9 @@ func TestGolden(t *testing.T) {
 					return // jsonl shows the same cells
 				}
 				if format.Name() == "table" && name.Name != "access-matrix" {
+					return
+				}
+				if format.Name() == "html" && name.Name != "accesses" {
 					return
 				}
 				file := filepath.Join("testdata", name.Name+"."+format.Extension())
@@ -54,6 +60,16 @@ func TestGolden(t *testing.T) {
 			})
 		}
 	}
+}
+
+// written says whether a report can be written in a format.
+func written(name string, f Format) bool {
+	for _, r := range catalog() {
+		if r.name == name {
+			return takes(f, r.records)
+		}
+	}
+	return false
 }
 
 // TestScenarioIsWhole verifies that the scenario has an event of every type.

@@ -17,6 +17,7 @@ type report struct {
 	// events, access and names say what is read: the event log, the access log,
 	// and the event log once more before for the names.
 	events, access, names bool
+	records               recordKind
 	rows                  func(ctx context.Context, v *view) iter.Seq2[Row, error]
 }
 
@@ -83,6 +84,9 @@ func (rs *Reports) Prepare(ctx context.Context, q domain.ReportQuery) (*Prepared
 	}
 	p.format, p.manifestOnly = formats[i], manifestOnly
 	switch {
+	case !takes(p.format, p.report.records):
+		return nil, domain.Errorf(domain.CodeInvalidQuery, "the rows of this report are no records: it can be written as %s",
+			strings.Join(formatsOf(p.report), ", "))
 	case q.Sample < 0 || q.Sample > MaxSample:
 		return nil, domain.Errorf(domain.CodeInvalidQuery, "a sample has at most %d rows", MaxSample)
 	case !q.From.IsZero() && !q.To.IsZero() && !q.From.Before(q.To):

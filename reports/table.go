@@ -102,7 +102,8 @@ func (e *tableEncoder) write(cells []string) error {
 	return err
 }
 
-// End implements [Encoder].
+// End implements [Encoder]. People are told what the rows were made from; the
+// manifest itself is for programs and goes beside the table.
 func (e *tableEncoder) End(m Manifest) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%d rows", m.Rows)
@@ -114,8 +115,6 @@ func (e *tableEncoder) End(m Manifest) error {
 		fmt.Fprintf(&b, "access messages %d to %d\n", m.Access.From, m.Access.To)
 	}
 	fmt.Fprintf(&b, "sha256 %s of the %d bytes above\n", m.SHA256, m.Bytes)
-	if _, err := io.WriteString(e.w, b.String()); err != nil {
-		return err
-	}
-	return WriteManifest(e.w, m)
+	_, err := io.WriteString(e.w, b.String())
+	return err
 }

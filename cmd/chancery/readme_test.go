@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
+	"fmt"
 	"go/format"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -95,6 +98,7 @@ func startReadmeServer(t *testing.T) readmeServer {
 	cfg := server.Config{
 		Data: filepath.Join(s.dir, "chancery-data"), Listen: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler),
 		Listening: func(a net.Addr) { listening <- a },
+		Webhooks:  webhooksFile(t),
 	}
 	go func() { ended <- server.Run(ctx, cfg) }()
 	t.Cleanup(func() {
@@ -203,6 +207,21 @@ func likeShown(t *testing.T, shown, output string) bool {
 		output += "\n"
 	}
 	return regexp.MustCompile(`^` + pattern.String() + `$`).MatchString(output)
+}
+
+// webhooksFile configures an endpoint that takes every event, so that the
+// metrics of webhooks are there.
+func webhooksFile(t *testing.T) string {
+	t.Helper()
+	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(receiver.Close)
+	path := filepath.Join(t.TempDir(), "webhooks.json")
+	secret := "whsec_" + base64.StdEncoding.EncodeToString(make([]byte, 32))
+	text := fmt.Sprintf(`[{"name": "siem", "url": %q, "secrets": [%q], "from": "start"}]`, receiver.URL, secret)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // checkMetrics holds the metrics of a server that has worked and the table in

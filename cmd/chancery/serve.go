@@ -99,6 +99,7 @@ interrupt ends it in order: requests in flight finish first.`,
 	f.DurationVar(&o.AccessRetention, "access-retention", 0, "how long access records are kept, at least 24h; 0 keeps them for ever")
 	f.DurationVar(&o.CheckpointInterval, "checkpoint-interval", 10*time.Second, "how often a log that grew is signed")
 	f.StringArrayVar(&witnesses, "witness", nil, "`URL=KEY` of a witness that cosigns the checkpoints: its submission prefix and its verifier key; may be repeated")
+	f.StringVar(&o.Webhooks, "webhooks", "", "`FILE` of the endpoints that events are sent to, mode 0600; none if empty")
 	f.DurationVar(&o.ShutdownGrace, "shutdown-grace", 20*time.Second, "how long requests in flight may take to finish")
 	return c
 }

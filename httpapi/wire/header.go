@@ -19,6 +19,7 @@ const (
 	HeaderRunID          = "Chancery-Run-Id"
 	HeaderIfMatch        = "If-Match"
 	HeaderIfNoneMatch    = "If-None-Match"
+	HeaderLastEventID    = "Last-Event-ID"
 	HeaderETag           = "Etag"
 	HeaderRetryAfter     = "Retry-After"
 	HeaderUserAgent      = "User-Agent"

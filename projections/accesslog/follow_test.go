@@ -194,7 +194,8 @@ func TestOtherLog(t *testing.T) {
 			change(l)
 			l.append(sample(1))
 			eventually(t, "indexed anew", func() bool {
-				return s.Ready() == nil && s.Position() == l.head() && s.Tree(func(tree *proof.Tree) error { return sameRoot(tree, l) }) == nil
+				return s.Ready() == nil && s.Position() == l.head() && Check(t.Context(), s, l) == nil &&
+					s.Tree(func(tree *proof.Tree) error { return sameRoot(tree, l) }) == nil
 			})
 			mustCheck(t, s, l)
 		})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/chancery-dev/chancery/domain"
+	"github.com/chancery-dev/chancery/httpapi"
 	"github.com/chancery-dev/chancery/proof"
 )
 
@@ -35,6 +36,7 @@ func (g *group) end() {
 // background is what runs beside the API, in the order in which it ends.
 type background struct {
 	*store
+	hooks   *group // send webhooks; nil until startWebhooks
 	writers *group // append events
 	records *group // appends access records
 	readers *group // follow the logs
@@ -43,7 +45,7 @@ type background struct {
 // startBackground follows the logs, records accesses, signs, keeps the key pool,
 // finishes deletes and watches the streams, until stop. A part that gives up
 // shows in /readyz.
-func (s *store) startBackground(ctx context.Context) *background {
+func (s *store) startBackground(ctx context.Context, feed *httpapi.Feed) *background {
 	b := &background{store: s}
 	var writing, recording, reading context.Context
 	b.writers, writing = newGroup(ctx)
@@ -51,6 +53,7 @@ func (s *store) startBackground(ctx context.Context) *background {
 	b.readers, reading = newGroup(ctx)
 	b.readers.running.Go(func() { s.logFailure(ctx, "projection", s.state.Run(reading, s.log)) })
 	b.readers.running.Go(func() { s.logFailure(ctx, "index of the access log", s.index.Run(reading, s.access)) })
+	b.readers.running.Go(func() { s.logFailure(ctx, "event feed", feed.Run(reading, s.state)) })
 	b.records.running.Go(func() { s.logFailure(ctx, "access recorder", s.recorder.Run(recording)) })
 	b.writers.running.Go(func() { s.logFailure(ctx, "keyring", s.keyring.Run(writing)) })
 	b.writers.running.Go(func() { s.reconciler.Run(writing) })
@@ -86,6 +89,9 @@ func (s *store) caughtUp(ctx context.Context) bool {
 // the newest positions uncovered until the next start.
 func (b *background) stop(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx) // it has bounds of its own
+	if b.hooks != nil {
+		b.hooks.end()
+	}
 	b.writers.end()
 	err := b.record(ctx, domain.AccessStop, "")
 	b.records.end()

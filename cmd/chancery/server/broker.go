@@ -47,6 +47,13 @@ func openBroker(ctx context.Context, cfg Config) (_ *broker, err error) {
 	if b.unlock, err = lockDirectory(cfg.Data); err != nil {
 		return nil, err
 	}
+	if cfg.existing {
+		// The log's server would cut a damaged block off, or not come back
+		// from it. A server that starts does not read all of its log for that.
+		if _, err := checkBlocks(cfg, false); err != nil {
+			return nil, err
+		}
+	}
 	foreign, err := readForeign(cfg.ForeignFile)
 	if err != nil {
 		return nil, err

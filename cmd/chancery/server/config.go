@@ -60,6 +60,10 @@ type Config struct {
 	// Witnesses are asked to cosign the checkpoints.
 	Witnesses []proof.Witness
 
+	// Webhooks is the file of the endpoints that events are sent to; none if
+	// empty.
+	Webhooks string
+
 	// RatePerSecond bounds each agent's requests; 0 means no bound.
 	RatePerSecond float64
 	// FailuresPerSecond bounds the failed authentications of an address; 0

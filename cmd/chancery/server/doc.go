@@ -10,5 +10,6 @@
 //	state.db        the projection: rebuilt from the log when missing
 //	admin.key       the first administrator's API key: may be moved away
 //	consumers.json  who may follow the events over NATS: add them again
+//	webhooks/       how far each endpoint of webhooks is
 //	lock            held by the one process that uses the directory
 package server

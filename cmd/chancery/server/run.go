@@ -34,11 +34,12 @@ func (s *store) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	feed := httpapi.NewFeed(s.log, 0)
 	api, err := httpapi.New(httpapi.Config{ //nolint:contextcheck // requests bring their own.
 		Writer: s.executor, State: s.state, Keys: keys{s.keyring}, Health: newHealth(s),
 		Recorder: s.recorder, Access: s.audit, Proofs: logTiles{s}, Tiles: logTiles{s}, Reports: s.served(),
 		Logger: s.cfg.Logger, Registry: s.registry, Now: s.now, Rand: s.rand,
-		IPExtractor: proxies, AgentRate: rate(s.cfg.RatePerSecond), FailureRate: rate(s.cfg.FailuresPerSecond),
+		Streams: httpapi.EventStreams{Feed: feed}, IPExtractor: proxies, AgentRate: rate(s.cfg.RatePerSecond), FailureRate: rate(s.cfg.FailuresPerSecond),
 	})
 	if err != nil {
 		return err
@@ -50,8 +51,11 @@ func (s *store) serve(ctx context.Context) error {
 	if err := s.serveFeeds(ctx, s.cfg); err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	b := s.startBackground(context.WithoutCancel(ctx))
+	b := s.startBackground(context.WithoutCancel(ctx), feed)
 	if err := s.record(context.WithoutCancel(ctx), domain.AccessStart, s.cfg.Version); err != nil {
+		return errors.Join(err, listener.Close(), b.stop(ctx))
+	}
+	if err := b.startWebhooks(context.WithoutCancel(ctx)); err != nil {
 		return errors.Join(err, listener.Close(), b.stop(ctx))
 	}
 	err = serveHTTP(ctx, api.NewHTTPServer(), listener, s.cfg.grace())

@@ -41,37 +41,48 @@ const compressedBlock = "cmp"
 // does, which would cut a block off at what it can't read, and on some bytes
 // runs for ever. It changes nothing. What it finds has the position that comes
 // behind the last one that was sound.
-func (l *logsToVerify) checkBlocks() (found error) {
-	if l.cfg.NATSURL != "" {
-		return nil
+//
+// A crash can leave the newest message half written. It was never acknowledged,
+// and the log's server cuts it off when it starts: errTorn if strict, else a
+// note.
+func checkBlocks(cfg Config, strict bool) (notes []string, found error) {
+	if cfg.NATSURL != "" {
+		return nil, nil
 	}
 	for stream, log := range provedStreams() {
-		dir := l.cfg.path(filepath.Join(logDirectory, "jetstream", "$G", "streams", stream, "msgs"))
+		dir := cfg.path(filepath.Join(logDirectory, "jetstream", "$G", "streams", stream, "msgs"))
 		files, err := blockFiles(dir)
 		if err != nil {
-			return err
+			return notes, err
 		}
 		last := uint64(0)
-		for _, f := range files {
+		for i, f := range files {
 			content, err := os.ReadFile(f.path)
 			if err != nil {
-				return err
+				return notes, err
 			}
 			if bytes.HasPrefix(content, []byte(compressedBlock)) {
 				// Its records are seen when the log is read.
-				l.notes = append(l.notes, fmt.Sprintf("%s log: block %d is compressed: its checksums are left to the log's server", log, f.number))
+				notes = append(notes, fmt.Sprintf("%s log: block %d is compressed: its checksums are left to the log's server", log, f.number))
 				last = 0
 				continue
 			}
 			b := block{stream: stream, number: f.number, expires: log == proof.LogAccess, last: last}
-			if err := b.check(content); err != nil {
+			rest, err := b.check(content)
+			if err != nil && i == len(files)-1 && b.torn(rest) {
+				if err = errTorn; !strict {
+					notes = append(notes, fmt.Sprintf("%s log: position %d: %v", log, b.last+1, err))
+					break
+				}
+			}
+			if err != nil {
 				found = errors.Join(found, proof.NewFault(log, b.last+1, fmt.Errorf("block %d: %w", f.number, err)))
 				break
 			}
 			last = b.last
 		}
 	}
-	return found
+	return notes, found
 }
 
 type blockFile struct {
@@ -106,19 +117,26 @@ type block struct {
 	last    uint64 // position of the last sound record, 0 for none yet
 }
 
-// check follows the records from one to the next.
-func (b *block) check(content []byte) error {
+func (b *block) key() []byte {
 	key := sha256.Sum256(fmt.Appendf(nil, "%s-%d", b.stream, b.number))
+	return key[:]
+}
+
+// check follows the records from one to the next. It gives what begins with
+// the first that is not sound.
+func (b *block) check(content []byte) (rest []byte, err error) {
+	key := b.key()
 	for len(content) > 0 {
-		record, err := cutRecord(content, key[:])
+		record, err := cutRecord(content, key)
 		if err != nil {
-			return err
+			return content, err
 		}
+		rest := content
 		content = content[len(record):]
 		sequence := binary.LittleEndian.Uint64(record[4:])
 		if sequence&(isErased|isTombstone) != 0 {
 			if !b.expires || len(record) != recordEmpty {
-				return errors.New("a message was deleted")
+				return rest, errors.New("a message was deleted")
 			}
 			if sequence&isTombstone != 0 {
 				continue
@@ -126,14 +144,37 @@ func (b *block) check(content []byte) error {
 			sequence &^= isErased
 		}
 		if b.last > 0 && sequence != b.last+1 || sequence == 0 {
-			return fmt.Errorf("position %d follows", sequence)
+			return rest, fmt.Errorf("position %d follows", sequence)
 		}
 		b.last = sequence
 	}
-	return nil
+	return nil, nil
 }
 
-var errRecord = errors.New("the bytes of a message were changed or cut off")
+// torn says whether what is left of a block is the begin of one message: its
+// length says that it goes on behind the end of the file, and nothing sound
+// lies behind it.
+func (b *block) torn(rest []byte) bool {
+	if len(rest) >= 4 && int64(binary.LittleEndian.Uint32(rest)&^hasHeaders) <= int64(len(rest)) {
+		return false
+	}
+	if len(rest) >= 12 && binary.LittleEndian.Uint64(rest[4:]) != b.last+1 {
+		return false
+	}
+	key := b.key()
+	for i := 1; i < len(rest); i++ {
+		if _, err := cutRecord(rest[i:], key); err == nil {
+			return false
+		}
+	}
+	return true
+}
+
+var (
+	errRecord = errors.New("the bytes of a message were changed or cut off")
+	errTorn   = errors.New("the newest message is not whole; if this machine or the server crashed, " +
+		"start the server and stop it: it cuts such a message off, which nobody was told is stored")
+)
 
 // cutRecord gives the first record, if its lengths fit each other and its
 // checksum is right.

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -249,7 +250,7 @@ func TestVerifyFlippedBytes(t *testing.T) {
 			for at := range content {
 				content[at] ^= 1 << (at % 8)
 				b := block{stream: stream, number: 1, expires: stream == eventstore.AccessStream}
-				if b.check(content) == nil {
+				if _, err := b.check(content); err == nil {
 					mustDo(t, os.WriteFile(name, content, 0o600))
 					whole := copyData(t, cfg)
 					if report, err := Verify(t.Context(), whole, nil); err == nil {
@@ -269,5 +270,39 @@ func TestVerifyFlippedBytes(t *testing.T) {
 				t.Error("verifying changed the block")
 			}
 		})
+	}
+}
+
+// TestTornNewestMessage: what a crash leaves at the end of a log keeps nothing
+// from working, and verify says what it is. Whole messages behind a damage are
+// not thrown away for it.
+func TestTornNewestMessage(t *testing.T) {
+	cfg := signedData(t)
+	name := blocks(t, cfg, eventstore.EventsStream)[0]
+	content := mustRead(t, name)
+	torn := append(bytes.Clone(content), content[:40]...)
+	b := block{stream: eventstore.EventsStream, number: 1}
+	if _, err := b.check(content); err != nil {
+		t.Fatal(err)
+	}
+	binary.LittleEndian.PutUint64(torn[len(content)+4:], b.last+1)
+	mustDo(t, os.WriteFile(name, torn, 0o600))
+	if _, err := Verify(t.Context(), cfg, nil); !errors.Is(err, errTorn) {
+		t.Errorf("verify gave %v", err)
+	}
+	if _, err := Fsck(t.Context(), cfg); err != nil {
+		t.Errorf("fsck gave %v", err)
+	}
+	if _, err := Verify(t.Context(), cfg, nil); err != nil {
+		t.Errorf("once it was cut off, verify gave %v", err)
+	}
+	content = mustRead(t, name)
+	content[3] ^= 0x40 // the first message's length: the others lie behind it whole
+	mustDo(t, os.WriteFile(name, content, 0o600))
+	if _, err := Fsck(t.Context(), cfg); err == nil {
+		t.Error("fsck took damage for a crash")
+	}
+	if !bytes.Equal(content, mustRead(t, name)) {
+		t.Error("the messages behind the damage were cut off")
 	}
 }

@@ -1,0 +1,182 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/chancery-dev/chancery/domain"
+)
+
+// EventLog is the log as the event feed reads it.
+type EventLog interface {
+	// Read yields every event after a position, to the head as of the call.
+	Read(ctx context.Context, after uint64) iter.Seq2[domain.Recorded, error]
+	// Follow yields them too, and then those to come.
+	Follow(ctx context.Context, after uint64) iter.Seq2[domain.Recorded, error]
+	// Status tells the head.
+	Status(ctx context.Context) (domain.LogStatus, error)
+}
+
+const (
+	// feedEvents and feedBytes bound what a feed keeps in memory.
+	feedEvents, feedBytes = 4096, 8 << 20
+	// feedSettle is far more than an fsync takes.
+	feedSettle = 200 * time.Millisecond
+	// feedWaiting bounds the events that settle.
+	feedWaiting = 64
+)
+
+// Feed reads the log once for all event streams and keeps the newest events
+// in memory. A stream that is further behind reads the log itself. It holds
+// nothing for a stream: a slow reader costs no memory.
+//
+// An event is shown once it has settled and this node has applied it. A
+// follower may see an event just before it is synced to disk, and one that a
+// crash takes back must have been shown to nobody: so it waits longer than
+// syncing takes.
+type Feed struct {
+	log    EventLog
+	settle time.Duration
+
+	mu      sync.Mutex
+	running bool
+	last    uint64 // everything up to here may be shown
+	ring    []domain.Recorded
+	bytes   int
+	changed chan struct{} // closed and replaced by whatever changes the above
+}
+
+// NewFeed makes a feed of a log; settle 0 takes the default. Nothing is shown
+// before Run.
+func NewFeed(log EventLog, settle time.Duration) *Feed {
+	if settle == 0 {
+		settle = feedSettle
+	}
+	return &Feed{log: log, settle: settle, changed: make(chan struct{})}
+}
+
+// Run follows the log until ctx ends, which is no error, or one of log and
+// state fails. Then every stream ends.
+func (f *Feed) Run(ctx context.Context, state State) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer f.end()
+	err := f.follow(ctx, state, cancel)
+	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		return nil
+	}
+	return err
+}
+
+func (f *Feed) follow(ctx context.Context, state State, cancel context.CancelFunc) error {
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	defer cancel()
+	status, err := f.log.Status(ctx)
+	if err != nil {
+		return err
+	}
+	waiting := make(chan domain.Recorded, feedWaiting)
+	var failed error // read once waiting is closed
+	reading.Go(func() {
+		defer close(waiting)
+		for r, err := range f.log.Follow(ctx, status.Head) {
+			if err != nil {
+				failed = err
+				return
+			}
+			select {
+			case waiting <- r:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	if err := f.settled(ctx, state, status.Head); err != nil {
+		return err
+	}
+	f.publish(status.Head, nil)
+	for r := range waiting {
+		batch := []domain.Recorded{r}
+		for len(waiting) > 0 { // this loop alone takes from it
+			batch = append(batch, <-waiting)
+		}
+		last := batch[len(batch)-1].Position
+		if err := f.settled(ctx, state, last); err != nil {
+			return err
+		}
+		f.publish(last, batch)
+	}
+	return failed
+}
+
+// settled waits until what was seen up to a position is on disk and applied.
+func (f *Feed) settled(ctx context.Context, state State, position uint64) error {
+	timer := time.NewTimer(f.settle)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return state.WaitFor(ctx, position)
+}
+
+func (f *Feed) publish(last uint64, batch []domain.Recorded) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.running, f.last = true, last
+	for _, r := range batch {
+		f.ring, f.bytes = append(f.ring, r), f.bytes+len(r.Raw)
+	}
+	for len(f.ring) > feedEvents || f.bytes > feedBytes {
+		f.bytes -= len(f.ring[0].Raw)
+		f.ring[0] = domain.Recorded{} // the array may live on for a while
+		f.ring = f.ring[1:]
+	}
+	f.tell()
+}
+
+func (f *Feed) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.running = false
+	f.tell()
+}
+
+// tell wakes every stream.
+func (f *Feed) tell() {
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+// feedView is the feed as one stream finds it.
+type feedView struct {
+	running bool
+	last    uint64
+	// events are those behind the stream's place, at most feedWaiting; none
+	// when there are none, or when the log must be read.
+	events  []domain.Recorded
+	behind  bool
+	changed <-chan struct{}
+}
+
+// after gives what follows a position.
+func (f *Feed) after(position uint64) feedView {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	v := feedView{running: f.running, last: f.last, changed: f.changed}
+	if position >= f.last {
+		return v
+	}
+	first := f.last - uint64(len(f.ring)) // the ring has no gaps
+	if position < first {
+		v.behind = true
+		return v
+	}
+	rest := f.ring[position-first:]
+	v.events = append(v.events, rest[:min(len(rest), feedWaiting)]...)
+	return v
+}
