@@ -27,7 +27,7 @@ func BenchmarkAppend(b *testing.B) {
 // BenchmarkRead reads 2,000 events of one stream each time.
 func BenchmarkRead(b *testing.B) {
 	const events = 2000
-	r := newJetStreamRig(b)
+	r := newJetStreamRig(b, true)
 	appendMany(b, r, secretStream("s"), 0, 1, events)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -47,7 +47,7 @@ func BenchmarkRead(b *testing.B) {
 
 // BenchmarkLoad reads a stream of ten events among 2,000.
 func BenchmarkLoad(b *testing.B) {
-	r := newJetStreamRig(b)
+	r := newJetStreamRig(b, true)
 	appendMany(b, r, secretStream("other"), 0, 1, 1990)
 	appendMany(b, r, secretStream("s"), 0, 1, 10)
 	for b.Loop() {

@@ -38,6 +38,7 @@ const (
 // address unless feeds are to be reached from outside (see [Listener]).
 type Embedded struct {
 	server *server.Server
+	dir    string
 	logger *slog.Logger
 	unlock func() error
 	stop   func() error // once
@@ -76,7 +77,7 @@ func startServer(ctx context.Context, dir string, l *Listener, logger *slog.Logg
 	if err != nil {
 		return nil, fmt.Errorf("eventstore: another process uses %s: %w", dir, err)
 	}
-	e := &Embedded{logger: logger, unlock: unlock}
+	e := &Embedded{dir: dir, logger: logger, unlock: unlock}
 	e.stop = sync.OnceValue(e.shutdown)
 	if err := e.start(ctx, dir, l); err != nil {
 		return nil, errors.Join(err, e.Shutdown())
@@ -88,6 +89,7 @@ func (e *Embedded) start(ctx context.Context, dir string, l *Listener) error {
 	if err := ctx.Err(); err != nil {
 		return err // before anything runs that would have to be stopped
 	}
+	e.unstage() // what a crash left
 	options := &server.Options{
 		ServerName: "chancery", DontListen: true, NoSigs: true, NoLog: true, DisableJetStreamBanner: true,
 		JetStream: true, StoreDir: dir, SyncAlways: true,
@@ -204,6 +206,7 @@ func (e *Embedded) shutdown() error {
 		e.server.Shutdown()
 		e.server.WaitForShutdown()
 	}
+	e.unstage()
 	return e.unlock()
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -24,6 +26,10 @@ type Options struct {
 	// message that is no event and is listed here is yielded as a foreign
 	// message (see domain.Recorded) with these Raw bytes.
 	Foreign map[uint64][32]byte
+	// Embedded is the server, where it is in this process: then nobody but
+	// this process appends, and batches are staged in memory where that can be
+	// had.
+	Embedded *Embedded
 	// Logger is told when following the log must start anew. Default: silent.
 	Logger *slog.Logger
 }
@@ -35,6 +41,7 @@ type JetStream struct {
 	reader[domain.Recorded]
 	appender appender
 	foreign  foreign
+	tail     *tail // nil where others may append too
 }
 
 var _ Log = (*JetStream)(nil)
@@ -49,6 +56,14 @@ func OpenJetStream(ctx context.Context, nc *nats.Conn, o Options) (*JetStream, e
 		return nil, err
 	}
 	l := &JetStream{jetStreamBroker: b, foreign: o.Foreign}
+	l.group = newGroup(&l.jetStreamBroker, aloneOn(o.Embedded, EventsStream), defaultTiming().ack)
+	if o.Embedded != nil {
+		status, err := l.status(ctx)
+		if err != nil {
+			return nil, err
+		}
+		l.tail = newTail(status.Head)
+	}
 	l.reader = newReader(&l.jetStreamBroker, o.Logger, allEvents, l.interpret)
 	l.appender = appender{broker: &l.jetStreamBroker, timing: defaultTiming()}
 	return l, l.Verify(ctx)
@@ -56,12 +71,20 @@ func OpenJetStream(ctx context.Context, nc *nats.Conn, o Options) (*JetStream, e
 
 // Append implements [Log].
 func (l *JetStream) Append(ctx context.Context, stream domain.Stream, after uint64, p domain.Proposed) (domain.Recorded, error) {
-	return l.appender.append(ctx, stream, after, p)
+	r, err := l.appender.append(ctx, stream, after, p)
+	if err == nil && l.tail != nil {
+		l.tail.add(r)
+	}
+	return r, err
 }
 
 // Bootstrap implements [Log].
 func (l *JetStream) Bootstrap(ctx context.Context, stream domain.Stream, ps []domain.Proposed) ([]domain.Recorded, error) {
-	return l.appender.bootstrap(ctx, stream, ps)
+	rs, err := l.appender.bootstrap(ctx, stream, ps)
+	if err == nil && l.tail != nil {
+		l.tail.add(rs...)
+	}
+	return rs, err
 }
 
 // Load implements [Log].
@@ -94,6 +117,10 @@ func (l *JetStream) Read(ctx context.Context, after uint64) iter.Seq2[domain.Rec
 // Follow implements [Log].
 func (l *JetStream) Follow(ctx context.Context, after uint64) iter.Seq2[domain.Recorded, error] {
 	return func(yield func(domain.Recorded, error) bool) {
+		if l.tail != nil {
+			l.followTail(ctx, after, yield)
+			return
+		}
 		l.deliver(ctx, delivery{last: after}, yield)
 	}
 }
@@ -113,6 +140,21 @@ func (l *JetStream) Verify(ctx context.Context) error {
 	return verifyComplete(EventsStream, info.State)
 }
 
+const (
+	// aloneInMemory and aloneOnDisk are how many appends are sent one by one,
+	// each synced by itself, before an atomic batch is quicker. A sync takes
+	// 0.25 ms; a batch of 16 takes 1.3 ms staged in memory, 2.3 ms on the disk.
+	aloneInMemory, aloneOnDisk = 3, 8
+)
+
+// aloneOn gives what is the better one for a stream.
+func aloneOn(e *Embedded, stream string) int {
+	if e != nil && e.stageInMemory(stream) {
+		return aloneInMemory
+	}
+	return aloneOnDisk
+}
+
 // apiTimeout bounds one question to the server.
 const apiTimeout = 5 * time.Second
 
@@ -122,6 +164,11 @@ type jetStreamBroker struct {
 	js     jetstream.JetStream
 	config jetstream.StreamConfig // as it must be
 	fault  Fault                  // set by tests alone
+	// group is where appends meet; nil sends each by itself.
+	group *group
+	// batchID and a number name a batch.
+	batchID string
+	batches *atomic.Uint64
 }
 
 func openBroker(ctx context.Context, nc *nats.Conn, config jetstream.StreamConfig) (jetStreamBroker, error) {
@@ -133,7 +180,7 @@ func openBroker(ctx context.Context, nc *nats.Conn, config jetstream.StreamConfi
 	if err != nil {
 		return jetStreamBroker{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	b := jetStreamBroker{nc: nc, js: js, config: config}
+	b := jetStreamBroker{nc: nc, js: js, config: config, batchID: strings.TrimPrefix(nats.NewInbox(), nats.InboxPrefix) + "-", batches: new(atomic.Uint64)}
 	_, err = b.info(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		// Two nodes may do this at once; the same configuration twice is no

@@ -22,7 +22,7 @@ import (
 func openKeys(t testing.TB, dir string) (k *KeyStore, stop func()) {
 	t.Helper()
 	e, nc := startEmbedded(t, dir)
-	k, err := OpenKeyStore(t.Context(), nc, 1)
+	k, err := OpenKeyStore(t.Context(), nc, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,9 +27,12 @@ func (b *jetStreamBroker) send(ctx context.Context, w write, attempt int) (uint6
 			return fmt.Errorf("%w: not connected", ErrUnavailable)
 		}
 		var err error
-		if w.first {
-			position, err = b.sendBatch(ctx, w.messages, attempt)
-		} else {
+		switch {
+		case w.first:
+			position, err = b.sendFirst(ctx, w.messages)
+		case b.group != nil:
+			position, err = b.group.send(ctx, w.messages[0], w.after)
+		default:
 			position, err = b.sendOne(ctx, w.messages[0], w.after)
 		}
 		return err
@@ -37,52 +40,72 @@ func (b *jetStreamBroker) send(ctx context.Context, w write, attempt int) (uint6
 	return position, outcome(err)
 }
 
+// sendOne implements groupSender.
 func (b *jetStreamBroker) sendOne(ctx context.Context, m message, after uint64) (uint64, error) {
 	ack, err := b.js.PublishMsg(ctx, natsMessage(m),
 		jetstream.WithExpectStream(b.config.Name), jetstream.WithExpectLastSequencePerSubject(after))
 	if err != nil {
-		return 0, err
+		return 0, outcome(err)
 	}
 	return ack.Sequence, nil
 }
 
-// sendBatch publishes one atomic batch on an empty stream. The server checks
-// the expectation on the first message and stores all with the last one. Each
-// attempt is a batch of its own.
-func (b *jetStreamBroker) sendBatch(ctx context.Context, ms []message, attempt int) (uint64, error) {
-	id := ms[0].event.ID.String() + "-" + strconv.Itoa(attempt)
-	for i, m := range ms {
-		msg := natsMessage(m)
-		msg.Header.Set(batchIDHeader, id)
-		msg.Header.Set(batchSequenceHeader, strconv.Itoa(i+1))
+// sendGroup implements groupSender.
+func (b *jetStreamBroker) sendGroup(ctx context.Context, ws []*groupedWrite) (uint64, error) {
+	last, err := b.sendBatch(ctx, len(ws), func(i int) *nats.Msg {
+		msg := natsMessage(ws[i].message)
+		msg.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(ws[i].after, 10)}
+		return msg
+	})
+	return last, outcome(err)
+}
+
+// sendFirst publishes one atomic batch on an empty stream.
+func (b *jetStreamBroker) sendFirst(ctx context.Context, ms []message) (uint64, error) {
+	return b.sendBatch(ctx, len(ms), func(i int) *nats.Msg {
+		msg := natsMessage(ms[i])
 		if i == 0 {
-			msg.Header.Set(jetstream.ExpectedLastSeqHeader, "0")
+			msg.Header[jetstream.ExpectedLastSeqHeader] = []string{"0"}
 		}
-		if i == len(ms)-1 {
-			msg.Header.Set(batchCommitHeader, "1")
-		}
-		answer, err := b.nc.RequestMsgWithContext(ctx, msg)
-		if err != nil {
+		return msg
+	})
+}
+
+// sendBatch publishes n messages as one atomic batch: the server stages them,
+// and checks and stores all when it has the last one, which alone is answered.
+// Each call makes a batch of its own.
+func (b *jetStreamBroker) sendBatch(ctx context.Context, n int, message func(i int) *nats.Msg) (uint64, error) {
+	id := b.batchID + strconv.FormatUint(b.batches.Add(1), 10)
+	for i := range n - 1 {
+		msg := message(i)
+		msg.Header[batchIDHeader] = []string{id}
+		msg.Header[batchSequenceHeader] = []string{strconv.Itoa(i + 1)}
+		if err := b.nc.PublishMsg(msg); err != nil {
 			return 0, err
-		}
-		if i < len(ms)-1 && len(answer.Data) == 0 {
-			continue // staged
-		}
-		var ack struct {
-			Sequence uint64              `json:"seq"`
-			Error    *jetstream.APIError `json:"error"`
-		}
-		if err := json.Unmarshal(answer.Data, &ack); err != nil {
-			return 0, err
-		}
-		if ack.Error != nil {
-			return 0, ack.Error
-		}
-		if i == len(ms)-1 && ack.Sequence == uint64(len(ms)) {
-			return ack.Sequence, nil
 		}
 	}
-	return 0, errors.New("the batch was not acknowledged")
+	msg := message(n - 1)
+	msg.Header[batchIDHeader] = []string{id}
+	msg.Header[batchSequenceHeader] = []string{strconv.Itoa(n)}
+	msg.Header[batchCommitHeader] = []string{"1"}
+	answer, err := b.nc.RequestMsgWithContext(ctx, msg)
+	if err != nil {
+		return 0, err
+	}
+	var ack struct {
+		Sequence uint64              `json:"seq"`
+		Count    int                 `json:"count"`
+		Error    *jetstream.APIError `json:"error"`
+	}
+	switch err := json.Unmarshal(answer.Data, &ack); {
+	case err != nil:
+		return 0, err
+	case ack.Error != nil:
+		return 0, ack.Error
+	case ack.Sequence < uint64(n) || ack.Count != n: //nolint:gosec // not negative.
+		return 0, errors.New("the answer does not acknowledge the batch")
+	}
+	return ack.Sequence, nil
 }
 
 func natsMessage(m message) *nats.Msg {

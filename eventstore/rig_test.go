@@ -88,7 +88,9 @@ var backends = map[string]func(t testing.TB) *rig{
 		r.Log, r.intrude = l, l.Intrude
 		return r
 	},
-	"jetstream": newJetStreamRig,
+	"jetstream": func(t testing.TB) *rig { return newJetStreamRig(t, false) },
+	// Nobody else appends: followed from its tail, batches staged in memory.
+	"embedded": func(t testing.TB) *rig { return newJetStreamRig(t, true) },
 }
 
 // logger shows what the server and the log report.
@@ -120,7 +122,12 @@ func stopEmbedded(t testing.TB, e *Embedded, nc *nats.Conn) {
 
 func openLog(t testing.TB, nc *nats.Conn) *JetStream {
 	t.Helper()
-	l, err := OpenJetStream(t.Context(), nc, Options{Logger: logger(t)})
+	return openLogIn(t, nc, nil)
+}
+
+func openLogIn(t testing.TB, nc *nats.Conn, e *Embedded) *JetStream {
+	t.Helper()
+	l, err := OpenJetStream(t.Context(), nc, Options{Logger: logger(t), Embedded: e})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,14 +135,18 @@ func openLog(t testing.TB, nc *nats.Conn) *JetStream {
 	return l
 }
 
-func newJetStreamRig(t testing.TB) *rig {
+func newJetStreamRig(t testing.TB, alone bool) *rig {
 	dir := t.TempDir()
 	e, nc := startEmbedded(t, dir)
 	r := &rig{}
 	listed := map[uint64][32]byte{}
 	var l *JetStream
 	open := func() {
-		l = openLog(t, nc)
+		only := e
+		if !alone {
+			only = nil
+		}
+		l = openLogIn(t, nc, only)
 		l.fault, l.foreign = r.hook, maps.Clone(listed)
 		r.Log = l
 	}

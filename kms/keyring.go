@@ -27,8 +27,8 @@ type Config struct {
 
 	CacheSize int // unwrapped secret keys in memory; default 65,536, about 200 bytes each
 	PoolMin   int // pool keys kept for an organization with recent demand; default 8
-	PoolMax   int // the most that demand raises it to; default 256
-	PoolTotal int // of all organizations together; default 4,096
+	PoolMax   int // the most that demand raises it to; default 2,048
+	PoolTotal int // of all organizations together; default 8,192
 
 	OpenMintsPerAgent int // missing secrets that one agent may have minted for; default 1,000
 	OpenMints         int // of all agents together; default 65,536
@@ -67,8 +67,8 @@ func New(cfg Config) (*Keyring, error) {
 	}{
 		{&cfg.CacheSize, 65536},
 		{&cfg.PoolMin, 8},
-		{&cfg.PoolMax, 256},
-		{&cfg.PoolTotal, 4096},
+		{&cfg.PoolMax, 2048},
+		{&cfg.PoolTotal, 8192},
 		{&cfg.OpenMintsPerAgent, 1000},
 		{&cfg.OpenMints, 65536},
 	} {

@@ -74,30 +74,44 @@ func (k *Keyring) sweepLoop(ctx context.Context) {
 	}
 }
 
-// Refill makes the pool keys that org lacks now, one after the other, each
+// refillers is how many keys are made at once: a store that can makes them
+// durable together.
+const refillers = 128
+
+// Refill makes the pool keys that org lacks now, several at a time, each
 // durable before it can be handed out. Without any demand yet that is
-// PoolMin. It stops at the first failure.
+// PoolMin. It begins none after a failure, and gives the first.
 func (k *Keyring) Refill(ctx context.Context, org domain.OrgID) error {
-	var log LogStatus
-	for first := true; k.pool.reserve(org, k.source.now()); first = false {
-		var err error
-		if first {
-			// Once for all: an earlier head only makes the sweeper's test of it
-			// weaker by these milliseconds.
-			if log, err = k.cfg.Log.Status(ctx); err != nil {
-				k.pool.cancel(org)
-				return visible(fmt.Errorf("kms: status of the event log: %w", err))
-			}
-		}
-		key, err := k.secrets.create(ctx, org, log)
-		if err != nil {
-			k.pool.cancel(org)
-			return visible(err)
-		}
-		k.pool.add(key)
-		key.wipe()
+	if !k.pool.reserve(org, k.source.now()) {
+		return nil
 	}
-	return nil
+	// Once for all: an earlier head only makes the sweeper's test of it weaker
+	// by these milliseconds.
+	log, err := k.cfg.Log.Status(ctx)
+	if err != nil {
+		k.pool.cancel(org)
+		return visible(fmt.Errorf("kms: status of the event log: %w", err))
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	slots := make(chan struct{}, refillers)
+	var making sync.WaitGroup
+	for reserved := true; reserved; reserved = context.Cause(ctx) == nil && k.pool.reserve(org, k.source.now()) {
+		slots <- struct{}{}
+		making.Go(func() {
+			defer func() { <-slots }()
+			key, err := k.secrets.create(ctx, org, log)
+			if err != nil {
+				k.pool.cancel(org)
+				cancel(err)
+				return
+			}
+			k.pool.add(key)
+			key.wipe()
+		})
+	}
+	making.Wait()
+	return visible(context.Cause(ctx))
 }
 
 // unclaimed gives a key that nobody was given before, from the pool or made

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -56,6 +57,7 @@ func (o *storeOptions) config(a *app) (server.Config, error) {
 func newServeCommand(a *app) *cobra.Command {
 	var o storeOptions
 	var witnesses []string
+	var memory string
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
@@ -79,8 +81,12 @@ interrupt ends it in order: requests in flight finish first.`,
 			if cfg.AccessRetention != 0 && cfg.AccessRetention < minAccessRetention {
 				return usagef("--access-retention must be at least 24h, or 0 to keep access records for ever")
 			}
+			if err := limitMemory(memory, os.Getenv, cgroupLimits()); err != nil {
+				return err
+			}
 			noCoreDumps()
 			cfg.Listening = func(addr net.Addr) { fmt.Fprintf(a.stdout, "listening on %s\n", addr) }
+			cfg.ProfilesListening = func(addr net.Addr) { fmt.Fprintf(a.stdout, "profiles on http://%s/debug/pprof/\n", addr) }
 			cfg.NATSListening = func(addr net.Addr) { fmt.Fprintf(a.stdout, "consumers on %s\n", addr) }
 			return server.Run(cmd.Context(), cfg)
 		},
@@ -100,6 +106,8 @@ interrupt ends it in order: requests in flight finish first.`,
 	f.DurationVar(&o.CheckpointInterval, "checkpoint-interval", 10*time.Second, "how often a log that grew is signed")
 	f.StringArrayVar(&witnesses, "witness", nil, "`URL=KEY` of a witness that cosigns the checkpoints: its submission prefix and its verifier key; may be repeated")
 	f.StringVar(&o.Webhooks, "webhooks", "", "`FILE` of the endpoints that events are sent to, mode 0600; none if empty")
+	f.StringVar(&memory, "memory", "", "`SIZE` of the memory that the process may use for itself, like 512MiB; the container's limit if empty")
+	f.StringVar(&o.Profiles, "pprof", "", "`HOST:PORT` on the loopback where profiles of the process are served; none if empty")
 	f.DurationVar(&o.ShutdownGrace, "shutdown-grace", 20*time.Second, "how long requests in flight may take to finish")
 	return c
 }

@@ -72,10 +72,11 @@ func openBroker(ctx context.Context, cfg Config) (_ *broker, err error) {
 	if err := b.checkStreams(ctx, cfg); err != nil {
 		return nil, err
 	}
-	if b.log, err = eventstore.OpenJetStream(ctx, b.conn, eventstore.Options{Replicas: cfg.NATSReplicas, Foreign: foreign, Logger: cfg.Logger}); err != nil {
+	options := eventstore.Options{Replicas: cfg.NATSReplicas, Foreign: foreign, Embedded: b.embedded, Logger: cfg.Logger}
+	if b.log, err = eventstore.OpenJetStream(ctx, b.conn, options); err != nil {
 		return nil, err
 	}
-	b.keys, err = eventstore.OpenKeyStore(ctx, b.conn, cfg.NATSReplicas)
+	b.keys, err = eventstore.OpenKeyStore(ctx, b.conn, options)
 	return b, err
 }
 

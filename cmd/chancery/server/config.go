@@ -60,6 +60,11 @@ type Config struct {
 	// Witnesses are asked to cosign the checkpoints.
 	Witnesses []proof.Witness
 
+	// Profiles is the loopback address where profiles of this process are
+	// served (net/http/pprof); none if empty. ProfilesListening is told it.
+	Profiles          string
+	ProfilesListening func(net.Addr)
+
 	// Webhooks is the file of the endpoints that events are sent to; none if
 	// empty.
 	Webhooks string

@@ -29,7 +29,7 @@ func Run(ctx context.Context, cfg Config) error {
 	return errors.Join(s.serve(ctx), s.close())
 }
 
-func (s *store) serve(ctx context.Context) error {
+func (s *store) serve(ctx context.Context) (err error) {
 	proxies, err := ipExtractor(s.cfg.TrustedProxies)
 	if err != nil {
 		return err
@@ -51,6 +51,11 @@ func (s *store) serve(ctx context.Context) error {
 	if err := s.serveFeeds(ctx, s.cfg); err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	stopProfiles, err := s.serveProfiles(ctx)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer func() { err = errors.Join(err, stopProfiles()) }()
 	b := s.startBackground(context.WithoutCancel(ctx), feed)
 	if err := s.record(context.WithoutCancel(ctx), domain.AccessStart, s.cfg.Version); err != nil {
 		return errors.Join(err, listener.Close(), b.stop(ctx))
