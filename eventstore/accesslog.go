@@ -131,10 +131,11 @@ func (l *AccessLog) Append(ctx context.Context, data []byte) (uint64, error) {
 			return fmt.Errorf("%w: not connected", ErrUnavailable)
 		}
 		ack, err := l.js.PublishMsg(ctx, &nats.Msg{Subject: accessSubject, Data: data}, jetstream.WithExpectStream(l.config.Name))
-		if err == nil {
-			position = ack.Sequence
+		if err != nil {
+			return err
 		}
-		return err
+		position = ack.Sequence
+		return l.durable(ctx, position)
 	})
 	return position, accessOutcome(err)
 }

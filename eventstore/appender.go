@@ -12,10 +12,13 @@ import (
 // broker is the little that appending needs of a message store.
 type broker interface {
 	// send stores the messages, all or none, if its expectation holds, and
-	// gives the position of the last one. Nil means durable. ErrConflict,
+	// gives the position of the last one. Nil means stored. ErrConflict,
 	// ErrUnavailable and ErrRefused: not stored; any other error says nothing
 	// about it. attempt counts from 1.
 	send(ctx context.Context, w write, attempt int) (uint64, error)
+	// durable returns nil once everything up to a position that was stored is
+	// durable.
+	durable(ctx context.Context, position uint64) error
 	// next gives the first message of a subject after a position, as the
 	// store's leader sees it; ok is false when there is none.
 	next(ctx context.Context, subject string, after uint64) (m stored, ok bool, err error)
@@ -95,7 +98,22 @@ func (a appender) bootstrap(ctx context.Context, stream domain.Stream, ps []doma
 	return rs, nil
 }
 
-// store sends until the outcome is certain. Only the end of ctx before the
+// store sends until the outcome is certain and, on nil, durable. One that is
+// stored and cannot be made durable is uncertain: a power loss may take it.
+func (a appender) store(ctx context.Context, w write) (uint64, error) {
+	position, err := a.certain(ctx, w)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.ack)
+	defer cancel()
+	if err := a.durable(ctx, position); err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrUncertain, err)
+	}
+	return position, nil
+}
+
+// certain sends until the outcome is. Only the end of ctx before the
 // first attempt stops it; a caller who goes away later must not leave an
 // unknown outcome behind.
 //
@@ -111,7 +129,7 @@ func (a appender) bootstrap(ctx context.Context, stream domain.Stream, ps []doma
 //   - conflict, and only others' events lie there: ours will never be stored.
 //
 // A crash in here is the caller's crash: nobody was answered.
-func (a appender) store(ctx context.Context, w write) (uint64, error) {
+func (a appender) certain(ctx context.Context, w write) (uint64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}

@@ -2,7 +2,12 @@ package eventstore
 
 import (
 	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
+
+	"github.com/chancery-dev/chancery/domain"
 )
 
 func BenchmarkAppend(b *testing.B) {
@@ -21,6 +26,39 @@ func BenchmarkAppend(b *testing.B) {
 				r.inject(nil)
 			}
 		})
+	}
+}
+
+// BenchmarkAppendTogether appends to a stream of each caller, all at once.
+func BenchmarkAppendTogether(b *testing.B) {
+	for name, open := range backends {
+		if name == "memory" {
+			continue
+		}
+		for _, callers := range []int{4, 16, 64, 256} {
+			b.Run(fmt.Sprintf("%s/callers=%d", name, callers), func(b *testing.B) {
+				r := open(b)
+				var left atomic.Int64
+				left.Store(int64(b.N))
+				var all sync.WaitGroup
+				b.ResetTimer()
+				for i := range callers {
+					all.Go(func() {
+						var after uint64
+						for n := uint64(1); left.Add(-1) >= 0; n++ {
+							rec, err := r.Append(context.Background(), secretStream(domain.SecretID(fmt.Sprint("s", i))), after, fieldSet(uint64(i)<<32|n, n)) //nolint:gosec // not negative.
+							if err != nil {
+								b.Error(err)
+								return
+							}
+							after = rec.Position
+						}
+					})
+				}
+				all.Wait()
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+			})
+		}
 	}
 }
 

@@ -27,21 +27,27 @@ const (
 	// embeddedStore is no limit: the server's own default is a share of what
 	// is free now, and refuses to start once the log has outgrown it.
 	embeddedStore = 1 << 60
-	readyPoll     = 5 * time.Millisecond
+	// embeddedSync is how often the server syncs by itself what this package
+	// does not wait for: the states of consumers.
+	embeddedSync = time.Minute
+	readyPoll    = 5 * time.Millisecond
 	// embeddedAccount stands for the default account where accounts are
 	// written down.
 	embeddedAccount = "CHANCERY"
 )
 
-// Embedded is a NATS server inside this process. It writes every message
-// through to the disk before it acknowledges it, and listens on no network
-// address unless feeds are to be reached from outside (see [Listener]).
+// Embedded is a NATS server inside this process. It writes every message into a
+// file before it acknowledges it, and leaves the syncing to this package, which
+// does it for many at once. It listens on no network address unless feeds are
+// to be reached from outside (see [Listener]).
 type Embedded struct {
 	server *server.Server
 	dir    string
 	logger *slog.Logger
 	unlock func() error
 	stop   func() error // once
+	mu     sync.Mutex
+	syncs  map[string]*blockSync // by stream
 	// service is the user of this process, nil where there is no listener and
 	// so nobody to tell it from.
 	service nkeys.KeyPair
@@ -89,10 +95,12 @@ func (e *Embedded) start(ctx context.Context, dir string, l *Listener) error {
 	if err := ctx.Err(); err != nil {
 		return err // before anything runs that would have to be stopped
 	}
-	e.unstage() // what a crash left
+	if err := e.distrustState(); err != nil {
+		return err
+	}
 	options := &server.Options{
 		ServerName: "chancery", DontListen: true, NoSigs: true, NoLog: true, DisableJetStreamBanner: true,
-		JetStream: true, StoreDir: dir, SyncAlways: true,
+		JetStream: true, StoreDir: dir, SyncInterval: embeddedSync,
 		JetStreamMaxMemory: embeddedMemory, JetStreamMaxStore: embeddedStore, MaxPayload: embeddedPayload,
 	}
 	if l != nil {
@@ -180,9 +188,14 @@ func connections(kind string) map[string]struct{} { return map[string]struct{}{k
 // Addr is the listener's address, nil where there is none.
 func (e *Embedded) Addr() net.Addr { return e.server.Addr() }
 
-// Connect gives a connection to the server, inside the process.
+// InProcessConn implements [nats.InProcessConnProvider]. By it a stream knows
+// that its server is this one, which does not sync by itself.
+func (e *Embedded) InProcessConn() (net.Conn, error) { return e.server.InProcessConn() }
+
+// Connect gives a connection to the server, inside the process. What is opened
+// on it is durable as its contract says: see blockSync.
 func (e *Embedded) Connect(ctx context.Context) (*nats.Conn, error) {
-	options := append(connectOptions(ctx, e.logger), nats.InProcessServer(e.server))
+	options := append(connectOptions(ctx, e.logger), nats.InProcessServer(e))
 	if e.service != nil {
 		public, err := e.service.PublicKey()
 		if err != nil {
@@ -206,8 +219,7 @@ func (e *Embedded) shutdown() error {
 		e.server.Shutdown()
 		e.server.WaitForShutdown()
 	}
-	e.unstage()
-	return e.unlock()
+	return errors.Join(e.trustState(), e.unlock())
 }
 
 // serverLogger passes the server's warnings and errors on. Its debug and

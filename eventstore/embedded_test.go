@@ -16,9 +16,6 @@ func TestEmbedded(t *testing.T) {
 	if e.server.Addr() != nil {
 		t.Errorf("it listens on %v", e.server.Addr())
 	}
-	if !e.server.JetStreamConfig().SyncAlways {
-		t.Error("acknowledged messages are not on the disk")
-	}
 	if nc.MaxPayload() != embeddedPayload {
 		t.Errorf("max_payload %d", nc.MaxPayload())
 	}

@@ -94,7 +94,7 @@ func newJetStreamWorld(t *testing.T) *world {
 		must(err)
 		w.log, err = eventstore.OpenJetStream(w.ctx, nc, eventstore.Options{})
 		must(err)
-		w.keys, err = eventstore.OpenKeyStore(w.ctx, nc, eventstore.Options{})
+		w.keys, err = eventstore.OpenKeyStore(w.ctx, nc, 1)
 		must(err)
 	}
 	stop := func() {

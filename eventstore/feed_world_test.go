@@ -127,7 +127,7 @@ func (w *feedWorld) populate() {
 	w.t.Helper()
 	ctx := w.t.Context()
 	w.log = openLog(w.t, w.nc)
-	keys, err := OpenKeyStore(ctx, w.nc, Options{})
+	keys, err := OpenKeyStore(ctx, w.nc, 1)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -94,7 +94,7 @@ func TestManyEvents(t *testing.T) {
 // on without gap or repeat (invariant 5).
 func TestFollowLostConsumer(t *testing.T) {
 	_, nc := startEmbedded(t, t.TempDir())
-	l := openLog(t, nc)
+	l := shared(openLog(t, nc))
 	f := follow(t.Context(), l, 0)
 	var after uint64
 	for round := range uint64(3) {
@@ -259,7 +259,7 @@ func TestReadInterrupted(t *testing.T) {
 // TestStreamMadeAnew: a stream that was deleted and made again is another log.
 func TestStreamMadeAnew(t *testing.T) {
 	_, nc := startEmbedded(t, t.TempDir())
-	l := openLog(t, nc)
+	l := shared(openLog(t, nc))
 	appendMany(t, l, secretStream("s"), 0, 1, 2)
 	f, idle := follow(t.Context(), l, 1), follow(t.Context(), l, 2)
 	f.next(t)

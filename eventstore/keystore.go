@@ -33,32 +33,16 @@ type KeyStore struct {
 }
 
 // OpenKeyStore makes the keys' stream when it is missing, verifies it and
-// gives the store. The connection is as for [OpenJetStream]. Errors:
-// ErrConfiguration, ErrUnavailable.
-func OpenKeyStore(ctx context.Context, nc *nats.Conn, o Options) (*KeyStore, error) {
-	b, err := openBroker(ctx, nc, keysConfig(max(1, o.Replicas)))
+// gives the store. The connection is as for [OpenJetStream], replicas as in
+// [Options]. Errors: ErrConfiguration, ErrUnavailable.
+func OpenKeyStore(ctx context.Context, nc *nats.Conn, replicas int) (*KeyStore, error) {
+	b, err := openBroker(ctx, nc, keysConfig(max(1, replicas)))
 	if err != nil {
 		return nil, err
 	}
 	k := &KeyStore{jetStreamBroker: b}
 	k.appender = appender{broker: &k.jetStreamBroker, timing: defaultTiming()}
-	if o.Embedded != nil && o.Embedded.stageInMemory(KeysStream) {
-		return k, k.allowBatches(ctx)
-	}
 	return k, nil
-}
-
-// allowBatches lets several keys go into one atomic batch, whose staging never
-// touches the disk. On the disk it would leave copies there which no erasing
-// finds, so elsewhere keys are published singly.
-func (k *KeyStore) allowBatches(ctx context.Context) error {
-	config := k.config
-	config.AllowAtomicPublish = true
-	if _, err := k.js.UpdateStream(ctx, config); err != nil {
-		return fmt.Errorf("%w: stream %s: %w", ErrUnavailable, config.Name, err)
-	}
-	k.group = newGroup(&k.jetStreamBroker, aloneInMemory, defaultTiming().ack)
-	return nil
 }
 
 // Verify checks that the stream still is configured as it must be;
@@ -85,6 +69,7 @@ func (k *KeyStore) CreateSecretKey(ctx context.Context, kekID string, record []b
 	return k.create(ctx, secretKeyPrefix+kekID, record)
 }
 
+// create publishes singly: the staging files of a batch are not erased.
 func (k *KeyStore) create(ctx context.Context, subject string, record []byte) error {
 	_, err := k.appender.store(ctx, write{messages: []message{{subject: subject, body: record}}})
 	if errors.Is(err, ErrConflict) {
@@ -128,13 +113,24 @@ func (k *KeyStore) EraseSecretKey(ctx context.Context, kekID string) error {
 	}
 	for {
 		m, ok, err := k.next(ctx, secretKeyPrefix+kekID, 0)
-		if err != nil || !ok {
+		if err != nil {
 			return err
+		}
+		if !ok {
+			break
 		}
 		if err := stream.SecureDeleteMsg(ctx, m.position); err != nil && !k.gone(ctx, m.position) {
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 	}
+	if k.sync == nil {
+		return nil
+	}
+	// Also when nothing was found: an erasure before may not be durable.
+	if err := k.sync.all(ctx); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return nil
 }
 
 // gone says for certain that there is no message at a position: another node

@@ -22,7 +22,7 @@ import (
 func openKeys(t testing.TB, dir string) (k *KeyStore, stop func()) {
 	t.Helper()
 	e, nc := startEmbedded(t, dir)
-	k, err := OpenKeyStore(t.Context(), nc, Options{})
+	k, err := OpenKeyStore(t.Context(), nc, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -164,6 +164,9 @@ func (b *memoryBroker) send(_ context.Context, w write, attempt int) (uint64, er
 	return position, outcome(err)
 }
 
+// durable implements broker: see [Memory].
+func (*memoryBroker) durable(context.Context, uint64) error { return nil }
+
 func (b *memoryBroker) intrude(subject string, raw []byte, proven bool) uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -40,6 +40,14 @@ func (b *jetStreamBroker) send(ctx context.Context, w write, attempt int) (uint6
 	return position, outcome(err)
 }
 
+// durable implements broker.
+func (b *jetStreamBroker) durable(ctx context.Context, position uint64) error {
+	if b.sync == nil {
+		return nil
+	}
+	return b.sync.wait(ctx, position)
+}
+
 // sendOne implements groupSender.
 func (b *jetStreamBroker) sendOne(ctx context.Context, m message, after uint64) (uint64, error) {
 	ack, err := b.js.PublishMsg(ctx, natsMessage(m),

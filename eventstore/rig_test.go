@@ -89,7 +89,7 @@ var backends = map[string]func(t testing.TB) *rig{
 		return r
 	},
 	"jetstream": func(t testing.TB) *rig { return newJetStreamRig(t, false) },
-	// Nobody else appends: followed from its tail, batches staged in memory.
+	// Nobody else appends: synced here, followed from its tail.
 	"embedded": func(t testing.TB) *rig { return newJetStreamRig(t, true) },
 }
 
@@ -122,16 +122,18 @@ func stopEmbedded(t testing.TB, e *Embedded, nc *nats.Conn) {
 
 func openLog(t testing.TB, nc *nats.Conn) *JetStream {
 	t.Helper()
-	return openLogIn(t, nc, nil)
-}
-
-func openLogIn(t testing.TB, nc *nats.Conn, e *Embedded) *JetStream {
-	t.Helper()
-	l, err := OpenJetStream(t.Context(), nc, Options{Logger: logger(t), Embedded: e})
+	l, err := OpenJetStream(t.Context(), nc, Options{Logger: logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.appender.timing = fastTiming()
+	return l
+}
+
+// shared is a log to which others may append, too: grouped in batches, and
+// followed by consumers.
+func shared(l *JetStream) *JetStream {
+	l.tail, l.group = nil, newGroup(&l.jetStreamBroker, appendedAlone, fastTiming().ack)
 	return l
 }
 
@@ -142,11 +144,9 @@ func newJetStreamRig(t testing.TB, alone bool) *rig {
 	listed := map[uint64][32]byte{}
 	var l *JetStream
 	open := func() {
-		only := e
-		if !alone {
-			only = nil
+		if l = openLog(t, nc); !alone {
+			l = shared(l)
 		}
-		l = openLogIn(t, nc, only)
 		l.fault, l.foreign = r.hook, maps.Clone(listed)
 		r.Log = l
 	}

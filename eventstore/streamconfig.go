@@ -57,8 +57,7 @@ func proofConfig(replicas int) jetstream.StreamConfig {
 }
 
 // keysConfig is how the keys' stream is made: single messages can be erased.
-// Atomic batches are for where their staging never touches the disk: see
-// KeyStore.allowBatches.
+// There are no atomic batches, whose staging files would keep a copy.
 func keysConfig(replicas int) jetstream.StreamConfig {
 	return baseConfig(KeysStream, allKeys, replicas)
 }
@@ -88,9 +87,7 @@ func verifyStream(want, got jetstream.StreamConfig) error {
 	v.check("deny_delete", want.DenyDelete, got.DenyDelete)
 	v.check("deny_purge", want.DenyPurge, got.DenyPurge)
 	v.check("allow_direct", want.AllowDirect, got.AllowDirect)
-	if want.Name != KeysStream { // there a node allows them where it may
-		v.check("allow_atomic", want.AllowAtomicPublish, got.AllowAtomicPublish)
-	}
+	v.check("allow_atomic", want.AllowAtomicPublish, got.AllowAtomicPublish)
 	v.check("allow_batched", false, got.AllowBatchPublish)
 	v.check("allow_rollup_hdrs", false, got.AllowRollup)
 	v.check("allow_msg_ttl", false, got.AllowMsgTTL)

@@ -105,9 +105,6 @@ func TestVerifyStream(t *testing.T) {
 			got := want
 			got.Subjects = slices.Clone(want.Subjects)
 			change(&got)
-			if want.Name == KeysStream && setting == "allow_atomic" {
-				continue // a node allows it where it may
-			}
 			checkSetting(t, verifyStream(want, got), want.Name, setting)
 		}
 	}

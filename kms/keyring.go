@@ -26,7 +26,7 @@ type Config struct {
 	Logger *slog.Logger // default: discards
 
 	CacheSize int // unwrapped secret keys in memory; default 65,536, about 200 bytes each
-	PoolMin   int // pool keys kept for an organization with recent demand; default 8
+	PoolMin   int // pool keys kept for an organization with recent demand; default 128
 	PoolMax   int // the most that demand raises it to; default 2,048
 	PoolTotal int // of all organizations together; default 8,192
 
@@ -66,7 +66,7 @@ func New(cfg Config) (*Keyring, error) {
 		or   int
 	}{
 		{&cfg.CacheSize, 65536},
-		{&cfg.PoolMin, 8},
+		{&cfg.PoolMin, 128},
 		{&cfg.PoolMax, 2048},
 		{&cfg.PoolTotal, 8192},
 		{&cfg.OpenMintsPerAgent, 1000},

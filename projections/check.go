@@ -89,12 +89,17 @@ func Check(ctx context.Context, s *Store, log Source) (err error) {
 // snapshot copies the file and what memory should have as rows, both as of one
 // position.
 func (s *Store) snapshot(path string, found *CheckError) (checkpoint, map[table]map[string][]byte, error) {
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
 	s.applying.Lock()
 	defer s.applying.Unlock()
 	s.file.RLock()
 	defer s.file.RUnlock()
 	if s.db == nil {
 		return checkpoint{}, nil, ErrClosed
+	}
+	if err := s.flushAll(); err != nil {
+		return checkpoint{}, nil, err
 	}
 	s.directories.mu.RLock()
 	defer s.directories.mu.RUnlock()
@@ -165,7 +170,7 @@ func (s *Store) refold(ctx context.Context, log Source, mark checkpoint, found *
 			}
 		}
 	}
-	return s.readAll(upTo)
+	return s.readAll(ctx, upTo)
 }
 
 // compareFile compares the copied file with the fresh fold, and the fresh fold

@@ -36,30 +36,62 @@ func (f *fold) dekCutoff() uint64 {
 // up, and few, so that the first event after a quiet time stays cheap.
 func (f *fold) expire() error {
 	cutoff := f.dekCutoff()
-	c := f.at(tableDeksRecent).Cursor()
-	for range expiredAtOnce {
-		key, _ := c.First()
+	err := f.expireFrom(tableDeksRecent, &f.oldestDek, func(key, _ []byte) (bool, error) {
 		var id ulid.ULID
-		if copy(id[:], key); key == nil || id.Time() >= cutoff {
-			break
-		}
-		if err := c.Delete(); err != nil {
-			return err
-		}
+		copy(id[:], key)
+		return id.Time() < cutoff, nil
+	})
+	if err != nil {
+		return err
 	}
 	oldest := millis(f.mark.at.Add(-idempotencyKept))
-	c = f.at(tableIdempotencyTimes).Cursor()
-	for range expiredAtOnce {
-		key, name := c.First()
+	return f.expireFrom(tableIdempotencyTimes, &f.oldestRequest, func(key, name []byte) (bool, error) {
 		if len(key) < 16 || binary.BigEndian.Uint64(key) >= oldest {
-			break
+			return false, nil
 		}
-		if err := f.forget(name, binary.BigEndian.Uint64(key[8:])); err != nil {
+		return true, f.forget(name, binary.BigEndian.Uint64(key[8:]))
+	})
+}
+
+// oldestRow is where a table begins that ages. Rows are put behind it, so that
+// it need not be looked for with every event.
+type oldestRow struct {
+	known bool
+	key   []byte // nil: the table is empty
+}
+
+// put notes a new row.
+func (o *oldestRow) put(key []byte) {
+	if o.known && (o.key == nil || bytes.Compare(key, o.key) < 0) {
+		o.key = key
+	}
+}
+
+// expireFrom removes rows from the begin of a table while they are too old.
+func (f *fold) expireFrom(t table, oldest *oldestRow, tooOld func(key, row []byte) (bool, error)) error {
+	for range expiredAtOnce {
+		var key, row []byte
+		if oldest.known {
+			if key = oldest.key; key != nil {
+				row = f.at(t).Get(key)
+			}
+		} else {
+			key, row = f.at(t).Cursor().First()
+			*oldest = oldestRow{known: true, key: bytes.Clone(key)}
+		}
+		if key == nil {
+			return nil
+		}
+		old, err := tooOld(key, row)
+		if err != nil || !old {
 			return err
 		}
-		if err := c.Delete(); err != nil {
+		key = oldest.key
+		if err := f.put(t, key, nil); err != nil {
 			return err
 		}
+		next, _ := f.at(t).Cursor().Seek(key)
+		*oldest = oldestRow{known: true, key: bytes.Clone(next)}
 	}
 	return nil
 }
@@ -92,8 +124,9 @@ func (f *fold) remember(r domain.Recorded) error {
 	if err := f.put(tableIdempotency, name, p.row); err != nil {
 		return err
 	}
-	due := binary.BigEndian.AppendUint64(nil, millis(r.At))
-	return f.put(tableIdempotencyTimes, append(due, positionKey(r.Position)...), name)
+	due := append(binary.BigEndian.AppendUint64(nil, millis(r.At)), positionKey(r.Position)...)
+	f.oldestRequest.put(due)
+	return f.put(tableIdempotencyTimes, due, name)
 }
 
 // idempotencyName is SHA-256 over the three parts, each after its length: a

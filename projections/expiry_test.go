@@ -13,6 +13,9 @@ import (
 
 func rowCount(t testing.TB, s *Store, of table) (n int) {
 	t.Helper()
+	if err := s.flush(); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.db.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket([]byte(of.String())).ForEach(func(_, _ []byte) error { n++; return nil })
 	}); err != nil {

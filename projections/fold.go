@@ -18,14 +18,18 @@ type fold struct {
 	// leaves are those of the events applied. They go to the tree together,
 	// so that a batch writes each tile once.
 	leaves []tlog.Hash
+	// oldestDek and oldestRequest are the first rows of what ages.
+	oldestDek, oldestRequest oldestRow
 }
 
-// commit folds a batch and its checkpoint in one transaction and gives the
-// new checkpoint. It sets the events' At. On an error nothing was written.
-func commit(db *bbolt.DB, mark checkpoint, batch []domain.Recorded) (checkpoint, error) {
+// foldBatch folds a batch and its checkpoint into a new young layer, and gives
+// both. It sets the events' At. After an error there is nothing new.
+func foldBatch(db *bbolt.DB, over *layers, mark checkpoint, batch []domain.Recorded) (*layer, checkpoint, error) {
 	f := fold{mark: mark, leaves: make([]tlog.Hash, 0, len(batch))}
-	err := db.Update(func(tx *bbolt.Tx) error {
-		f.tables = tables{tx: tx}
+	w := newLayerWriter(over.young)
+	w.events += len(batch)
+	err := db.View(func(tx *bbolt.Tx) error {
+		f.tables = tables{tx: tx, over: over, writer: w}
 		for i := range batch {
 			if err := f.apply(&batch[i]); err != nil {
 				if broken, ok := errors.AsType[*integrityError](err); ok {
@@ -37,12 +41,12 @@ func commit(db *bbolt.DB, mark checkpoint, batch []domain.Recorded) (checkpoint,
 		if err := f.tree(mark.position).Append(f.leaves); err != nil {
 			return err
 		}
-		return f.at(tableMeta).Put([]byte(keyCheckpoint), f.mark.encode())
+		return f.put(tableMeta, []byte(keyCheckpoint), f.mark.encode())
 	})
 	if err != nil {
-		return mark, err
+		return nil, mark, err
 	}
-	return f.mark, nil
+	return &w.layer, f.mark, nil
 }
 
 func (f *fold) apply(r *domain.Recorded) error {
@@ -88,13 +92,8 @@ func next(r domain.Recorded, last uint64) error {
 	return nil
 }
 
-// put writes or, for a nil row, deletes.
-func (f *fold) put(t table, key, row []byte) error {
-	if row == nil {
-		return f.at(t).Delete(key)
-	}
-	return f.at(t).Put(key, row)
-}
+// put writes or, for a nil row, deletes. Key and row are kept.
+func (f *fold) put(t table, key, row []byte) error { return f.at(t).put(key, row) }
 
 // present is the row of tables whose keys say everything.
 func present() []byte { return []byte{} }

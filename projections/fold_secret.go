@@ -113,6 +113,7 @@ func (f *fold) writeFields(key []byte, after domain.Secret) error {
 			return err
 		}
 		if f.recent(now.DekID) {
+			f.oldestDek.put(now.DekID[:])
 			if err := f.put(tableDeksRecent, now.DekID[:], present()); err != nil {
 				return err
 			}

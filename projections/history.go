@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/chancery-dev/chancery/domain"
 )
 
@@ -54,7 +52,7 @@ func (s *Store) History(q domain.HistoryQuery) (page domain.HistoryPage, err err
 }
 
 // startHistory seeks the first row of a page.
-func startHistory(c *bbolt.Cursor, prefix []byte, q domain.HistoryQuery) (key, row []byte) {
+func startHistory(c *cursor, prefix []byte, q domain.HistoryQuery) (key, row []byte) {
 	if q.Ascending {
 		if q.After == ^uint64(0) {
 			return nil, nil

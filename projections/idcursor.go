@@ -1,15 +1,11 @@
 package projections
 
-import (
-	"bytes"
-
-	"go.etcd.io/bbolt"
-)
+import "bytes"
 
 // idCursor walks the ids of secrets that are filed under one prefix, in byte
 // order.
 type idCursor struct {
-	c      *bbolt.Cursor
+	c      *cursor
 	prefix []byte
 	id     []byte // nil behind the last; not to be kept beyond the transaction
 	row    []byte

@@ -77,6 +77,11 @@ func (s *Store) follow(ctx context.Context, log Source) error {
 	q := newQueue(s.o.BatchEvents, s.o.BatchBytes)
 	parts.Go(func() { q.fill(ctx, log.Follow(ctx, s.Position())) })
 	parts.Go(func() { s.heartbeats(ctx, log, cancel) })
+	parts.Go(func() {
+		if err := s.flushes(ctx); err != nil {
+			cancel(err)
+		}
+	})
 	for {
 		batch, err := q.take(ctx)
 		switch {
@@ -86,6 +91,9 @@ func (s *Store) follow(ctx context.Context, log Source) error {
 			return &logError{err: err}
 		}
 		if err := s.apply(batch); err != nil {
+			return err
+		}
+		if err := s.makeRoom(ctx); err != nil {
 			return err
 		}
 	}
@@ -233,7 +241,7 @@ func (s *Store) catchUp(ctx context.Context, log Source) error {
 		}
 	}
 	if err == nil {
-		err = s.readAll(log.Read(ctx, s.Position()))
+		err = s.readAll(ctx, log.Read(ctx, s.Position()))
 	}
 	if head, applied := s.Status(); err == nil && applied < head.Head {
 		err = fmt.Errorf("%w at position %d before its head %d", errEnded, applied, head.Head)
@@ -246,8 +254,22 @@ func (s *Store) catchUp(ctx context.Context, log Source) error {
 	return nil
 }
 
-// readAll applies events in large batches.
-func (s *Store) readAll(events iter.Seq2[domain.Recorded, error]) error {
+// readAll applies events in large batches. On nil all of them are in the file.
+func (s *Store) readAll(ctx context.Context, events iter.Seq2[domain.Recorded, error]) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		if err := s.flushes(ctx); err != nil {
+			cancel(err)
+		}
+	})
+	err := s.applyAll(ctx, events)
+	cancel(nil)
+	writing.Wait()
+	return errors.Join(err, s.flush())
+}
+
+func (s *Store) applyAll(ctx context.Context, events iter.Seq2[domain.Recorded, error]) error {
 	var batch []domain.Recorded
 	size := 0
 	for r, err := range events {
@@ -255,7 +277,7 @@ func (s *Store) readAll(events iter.Seq2[domain.Recorded, error]) error {
 			return errors.Join(err, s.apply(batch))
 		}
 		if len(batch) == s.o.BatchEvents || len(batch) > 0 && size+sizeOf(r) > s.o.BatchBytes {
-			if err := s.apply(batch); err != nil {
+			if err := errors.Join(s.apply(batch), s.makeRoom(ctx)); err != nil {
 				return err
 			}
 			batch, size = nil, 0

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -98,6 +99,12 @@ type Store struct {
 	applying sync.Mutex
 	mark     checkpoint
 	anchor   checkpoint
+	// layers lie over the file. Who holds applying exchanges them.
+	layers atomic.Pointer[layers]
+	// flushing is held while a layer goes into the file. full asks for that,
+	// flushed says that it was done.
+	flushing      sync.Mutex
+	full, flushed chan struct{}
 	// file guards db: held for reading as long as a transaction reads, for
 	// writing while the file is replaced or closed.
 	file        sync.RWMutex
@@ -141,7 +148,8 @@ func Open(o Options) (*Store, error) {
 
 // openAsIs opens the store over the file as it is. errDamaged: it can't be used.
 func openAsIs(o Options) (*Store, error) {
-	s := &Store{o: o}
+	s := &Store{o: o, full: make(chan struct{}, 1), flushed: make(chan struct{}, 1)}
+	s.layers.Store(noLayers())
 	s.directories.cache.capacity = o.CachedGrants
 	if err := s.load(); err != nil {
 		return nil, err
@@ -180,6 +188,7 @@ func (s *Store) discard() error {
 	s.applying.Lock()
 	defer s.applying.Unlock()
 	s.anchor = checkpoint{}
+	s.layers.Store(noLayers())
 	s.progress.restart(checkpoint{}, true)
 	s.file.Lock()
 	defer s.file.Unlock()
@@ -201,6 +210,8 @@ func (s *Store) discard() error {
 // Run first: one that goes on stops with [ErrClosed]. A second Close does
 // nothing.
 func (s *Store) Close() error {
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
 	s.applying.Lock()
 	defer s.applying.Unlock()
 	s.file.Lock()
@@ -208,14 +219,17 @@ func (s *Store) Close() error {
 	if s.db == nil {
 		return nil
 	}
-	err := closeFile(s.db)
+	// Without its newest rows the file is whole all the same: a fold of fewer
+	// events.
+	err := errors.Join(s.flushAll(), closeFile(s.db))
 	s.db = nil
 	s.progress.stop(ErrClosed)
 	return err
 }
 
-// apply commits a batch, then brings memory, listener and waiters up to it.
-// Of a batch with an event that can't be applied, those before it are.
+// apply folds a batch, then brings memory, listener and waiters up to it. It
+// reaches the file later. Of a batch with an event that can't be applied, those
+// before it are.
 func (s *Store) apply(batch []domain.Recorded) error {
 	s.applying.Lock()
 	defer s.applying.Unlock()
@@ -225,17 +239,19 @@ func (s *Store) apply(batch []domain.Recorded) error {
 	case len(batch) == 0:
 		return nil
 	}
-	mark, err := commit(s.db, s.mark, batch)
+	now := s.layers.Load()
+	young, mark, err := foldBatch(s.db, now, s.mark, batch)
 	if broken, ok := errors.AsType[*integrityError](err); ok && broken.at > 0 {
 		batch = batch[:broken.at]
 		var failed error
-		if mark, failed = commit(s.db, s.mark, batch); failed != nil {
+		if young, mark, failed = foldBatch(s.db, now, s.mark, batch); failed != nil {
 			return failed
 		}
 	} else if err != nil {
 		return err
 	}
 	s.mark = mark
+	s.layers.Store(&layers{young: young, old: now.old, flushes: now.flushes})
 	s.directories.apply(batch)
 	if s.o.Applied != nil {
 		s.o.Applied(batch)
@@ -257,7 +273,20 @@ func (s *Store) view(ask func(*tables) error) error {
 	if s.db == nil {
 		return ErrClosed
 	}
-	return s.db.View(func(tx *bbolt.Tx) error { return ask(&tables{tx: tx}) })
+	for {
+		over, moved := s.layers.Load(), false
+		err := s.db.View(func(tx *bbolt.Tx) error {
+			// The file may have taken a layer in between; then what was loaded
+			// before is too old for it.
+			if moved = s.layers.Load().flushes != over.flushes; moved {
+				return nil
+			}
+			return ask(&tables{tx: tx, over: over})
+		})
+		if !moved {
+			return err
+		}
+	}
 }
 
 // checkpoint gives the place of the last applied event, and an earlier one

@@ -116,6 +116,9 @@ func eventually(t testing.TB, what string, holds func() bool) {
 // dump gives every row of every folded table.
 func dump(t tb, s *Store) map[string]string {
 	t.Helper()
+	if err := s.flush(); err != nil {
+		t.Fatalf("flushing: %v", err)
+	}
 	rows := map[string]string{}
 	err := s.db.View(func(tx *bbolt.Tx) error {
 		for _, table := range folded() {

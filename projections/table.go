@@ -62,17 +62,38 @@ func folded() []table {
 	return list
 }
 
-// tables are the buckets of one transaction, looked up when first used.
+// tables are the tables as one moment saw them, looked up when first used: the
+// file in one transaction, and the layers over it.
 type tables struct {
-	tx   *bbolt.Tx
-	open [tableCount]*bbolt.Bucket
+	tx     *bbolt.Tx
+	over   *layers      // nil for the file alone
+	writer *layerWriter // of a fold: takes the place of the young layer
+	open   [tableCount]*rows
 }
 
-func (ts *tables) at(t table) *bbolt.Bucket {
+func (ts *tables) at(t table) *rows {
 	if ts.open[t] == nil {
-		ts.open[t] = ts.tx.Bucket([]byte(t.String()))
+		ts.open[t] = ts.rows(t)
 	}
 	return ts.open[t]
+}
+
+func (ts *tables) rows(t table) *rows {
+	r := &rows{table: t, file: ts.tx.Bucket([]byte(t.String())), writer: ts.writer}
+	if ts.over == nil {
+		return r
+	}
+	young := ts.over.young.tables[t]
+	if ts.writer != nil {
+		young = ts.writer.tables[t]
+	}
+	if young != nil {
+		r.layers = append(r.layers, young)
+	}
+	if ts.over.old != nil && ts.over.old.tables[t] != nil {
+		r.layers = append(r.layers, ts.over.old.tables[t])
+	}
+	return r
 }
 
 // Keys. Ids are of [A-Za-z0-9_.-], so a zero byte ends one and keys sort as

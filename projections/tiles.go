@@ -4,24 +4,21 @@ import (
 	"bytes"
 	"encoding/binary"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/chancery-dev/chancery/proof"
 )
 
 // tiles are the hashes of the log's tree in the file: [proof.Tiles] over one
 // transaction.
-type tiles struct{ rows *bbolt.Bucket }
+type tiles struct{ rows *rows }
 
 // Tile implements [proof.Tiles].
 func (t tiles) Tile(level int, index uint64) ([]byte, error) {
 	return t.rows.Get(tileKey(level, index)), nil
 }
 
-// PutTile implements [proof.Tiles]. bbolt keeps what it is given until the
-// transaction ends, so it is given a copy.
+// PutTile implements [proof.Tiles]. What is put is kept, so it is a copy.
 func (t tiles) PutTile(level int, index uint64, hashes []byte) error {
-	return t.rows.Put(tileKey(level, index), bytes.Clone(hashes))
+	return t.rows.put(tileKey(level, index), bytes.Clone(hashes))
 }
 
 // tileKey sorts by level, then by index. A tree of 2^63 leaves has 8 levels.

@@ -72,11 +72,10 @@ func openBroker(ctx context.Context, cfg Config) (_ *broker, err error) {
 	if err := b.checkStreams(ctx, cfg); err != nil {
 		return nil, err
 	}
-	options := eventstore.Options{Replicas: cfg.NATSReplicas, Foreign: foreign, Embedded: b.embedded, Logger: cfg.Logger}
-	if b.log, err = eventstore.OpenJetStream(ctx, b.conn, options); err != nil {
+	if b.log, err = eventstore.OpenJetStream(ctx, b.conn, eventstore.Options{Replicas: cfg.NATSReplicas, Foreign: foreign, Logger: cfg.Logger}); err != nil {
 		return nil, err
 	}
-	b.keys, err = eventstore.OpenKeyStore(ctx, b.conn, options)
+	b.keys, err = eventstore.OpenKeyStore(ctx, b.conn, cfg.NATSReplicas)
 	return b, err
 }
 

@@ -1,0 +1,83 @@
+package projections
+
+import (
+	"bytes"
+
+	"github.com/tidwall/btree"
+	"go.etcd.io/bbolt"
+)
+
+// layerDegree keeps the nodes small that every batch copies.
+const layerDegree = 16
+
+// entry is a row of a layer; a nil row says that there is none.
+type entry struct{ key, row []byte }
+
+// layer holds rows that have been folded and are not in the file yet, in the
+// order in which the file wants them. A published layer is never changed: the
+// next batch works on a copy, which shares what it does not touch.
+type layer struct {
+	tables [tableCount]*btree.BTreeG[entry] // nil where there is nothing
+	bytes  int                              // of keys and rows, those replaced since included
+	events int
+}
+
+func newLayerTable() *btree.BTreeG[entry] {
+	return btree.NewBTreeGOptions(func(a, b entry) bool { return bytes.Compare(a.key, b.key) < 0 },
+		btree.Options{NoLocks: true, Degree: layerDegree})
+}
+
+// layerWriter changes a copy of a layer.
+type layerWriter struct {
+	layer
+	own [tableCount]bool // the table is a copy already
+}
+
+func newLayerWriter(l *layer) *layerWriter { return &layerWriter{layer: *l} }
+
+// put keeps key and row.
+func (w *layerWriter) put(t table, key, row []byte) {
+	switch {
+	case w.tables[t] == nil:
+		w.tables[t] = newLayerTable()
+	case !w.own[t]:
+		w.tables[t] = w.tables[t].Copy()
+	}
+	w.own[t] = true
+	w.tables[t].Set(entry{key, row})
+	w.bytes += len(key) + len(row)
+}
+
+// write puts all rows into the file, table by table in the order of the keys.
+func (l *layer) write(tx *bbolt.Tx) (err error) {
+	for t, rows := range l.tables {
+		if rows == nil {
+			continue
+		}
+		b := tx.Bucket([]byte(table(t).String())) //nolint:gosec // one of the tables.
+		rows.Scan(func(e entry) bool {
+			if e.row == nil {
+				err = b.Delete(e.key)
+			} else {
+				err = b.Put(e.key, e.row)
+			}
+			return err == nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// layers are what lies over the file as one moment saw it: an immutable value.
+type layers struct {
+	young *layer // takes the next events
+	old   *layer // is being written into the file, nil when nothing is
+	// flushes counts how often the file has taken a layer in. A file that has
+	// taken old in meanwhile says the same with these layers over it; one that
+	// has gone further does not.
+	flushes uint64
+}
+
+func noLayers() *layers { return &layers{young: &layer{}} }
