@@ -74,7 +74,7 @@ func newWorld(t testing.TB) *world {
 func (w *world) node(change ...func(*kms.Config)) *kms.Keyring {
 	w.t.Helper()
 	cfg := kms.Config{
-		Provider: w.root, Store: w.store, Log: w, Claims: w, Now: w.clock,
+		Provider: w.root, Store: w.store, Log: w, Claims: w, Now: w.clock, PoolMin: 8,
 		Logger: slog.New(slog.NewTextHandler(&w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, c := range change {

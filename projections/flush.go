@@ -11,7 +11,7 @@ const (
 	// flushBytes is how large the young layer grows before it goes into the
 	// file, foldBytes while the store catches up: the more rows go at once, the
 	// more of them share a page.
-	flushBytes, foldBytes = 8 << 20, 64 << 20
+	flushBytes, foldBytes = 8 << 20, 48 << 20
 	// flushEvery is how long a row waits for others at most.
 	flushEvery = 250 * time.Millisecond
 )

@@ -7,6 +7,10 @@ import (
 	"go.etcd.io/bbolt"
 )
 
+// pageFill is how full a page is left that is split: rows come in order, and
+// most of what follows lies behind them.
+const pageFill = 0.85
+
 // layerDegree keeps the nodes small that every batch copies.
 const layerDegree = 16
 
@@ -55,6 +59,7 @@ func (l *layer) write(tx *bbolt.Tx) (err error) {
 			continue
 		}
 		b := tx.Bucket([]byte(table(t).String())) //nolint:gosec // one of the tables.
+		b.FillPercent = pageFill
 		rows.Scan(func(e entry) bool {
 			if e.row == nil {
 				err = b.Delete(e.key)

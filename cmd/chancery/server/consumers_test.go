@@ -205,8 +205,15 @@ func TestConsumerProcess(t *testing.T) {
 	}
 	kill()
 	list, err := server.Consumers(t.Context(), cfg)
-	if err != nil || len(list) != 2 || list[1].Name != "billing" || list[1].Waiting != 0 {
+	if err != nil || len(list) != 2 || list[1].Name != "billing" {
 		t.Errorf("%+v, %v", list, err)
+	}
+	// How far a consumer is, the log's server writes down a moment later: after
+	// a kill some of what it did comes again, and nothing is left out.
+	for _, c := range list {
+		if c.Acknowledged+uint64(c.Unacknowledged)+c.Waiting != report.Head { //nolint:gosec // not negative.
+			t.Errorf("%+v of %d", c, report.Head)
+		}
 	}
 }
 

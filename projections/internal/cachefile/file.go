@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -48,12 +49,21 @@ func (f Format) all() []string { return append([]string{Host, Meta}, f.Tables...
 
 func (f Format) schema() []byte { return binary.AppendUvarint(nil, f.Schema) }
 
+// mapped is how much address space a file is given at once, where there is
+// plenty. To map it anew waits for every reader and copies what the writer
+// holds.
+const mapped = 64 << 30
+
 // Options never sync: see [Format.Open] and [Close] for what is synced.
 func Options(readOnly bool) *bbolt.Options {
-	return &bbolt.Options{
+	o := &bbolt.Options{
 		Timeout: lockTimeout, ReadOnly: readOnly, NoSync: true, NoGrowSync: true,
 		FreelistType: bbolt.FreelistMapType, NoStatistics: true,
 	}
+	if strconv.IntSize == 64 && !readOnly {
+		o.InitialMmapSize = mapped
+	}
+	return o
 }
 
 // ThisBoot gives the kernel's name of this run of the machine, "" where it has
