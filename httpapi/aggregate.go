@@ -12,34 +12,36 @@ var errNotOpened = errors.New("httpapi: a value was not opened before it was ans
 
 // aggregateOf encodes a secret. Values are there as far as the state has them.
 func aggregateOf(s domain.Secret) (wire.Aggregate, error) {
-	a := wire.Aggregate{
-		SecretID: string(s.Ref.ID), Scope: string(s.Ref.Scope.Kind), ScopeID: s.Ref.Scope.ID,
-		SecretName: s.Name, Category: s.Category, Tags: append([]string{}, s.Tags...), Version: s.Version,
-		CreatedAt: wire.NewTime(s.CreatedAt), CreatedBy: s.CreatedBy,
-		UpdatedAt: wire.NewTime(s.UpdatedAt), UpdatedBy: s.UpdatedBy,
-		Fields:      make([]wire.AggregateField, 0, len(s.Fields)),
-		RotateEvery: s.RotateEvery.String(), ExpiresAt: wire.TimeOrNil(s.ExpiresAt),
-	}
-	for _, f := range s.Fields {
-		value, _, err := valueOf(f)
-		if err != nil {
+	a := metadataOf(s)
+	for i, f := range s.Fields {
+		var err error
+		if a.Fields[i].Value, _, err = valueOf(f); err != nil {
 			return wire.Aggregate{}, err
 		}
-		a.Fields = append(a.Fields, wire.AggregateField{
-			Key: string(f.Key), Sensitivity: string(f.Sensitivity), Version: f.Version,
-			UpdatedAt: wire.NewTime(f.UpdatedAt), UpdatedBy: f.UpdatedBy, Value: value,
-		})
 	}
 	return a, nil
 }
 
 // metadataOf encodes a secret without any value.
-func metadataOf(s domain.Secret) (wire.Aggregate, error) {
-	s = s.Clone()
-	for i := range s.Fields {
-		s.Fields[i].Value = nil
+func metadataOf(s domain.Secret) wire.Aggregate {
+	a := wire.Aggregate{
+		SecretID: string(s.Ref.ID), Scope: string(s.Ref.Scope.Kind), ScopeID: s.Ref.Scope.ID,
+		SecretName: s.Name, Category: s.Category, Tags: s.Tags, Version: s.Version,
+		CreatedAt: wire.NewTime(s.CreatedAt), CreatedBy: s.CreatedBy,
+		UpdatedAt: wire.NewTime(s.UpdatedAt), UpdatedBy: s.UpdatedBy,
+		Fields:      make([]wire.AggregateField, 0, len(s.Fields)),
+		RotateEvery: s.RotateEvery.String(), ExpiresAt: wire.TimeOrNil(s.ExpiresAt),
 	}
-	return aggregateOf(s)
+	if a.Tags == nil {
+		a.Tags = []string{}
+	}
+	for _, f := range s.Fields {
+		a.Fields = append(a.Fields, wire.AggregateField{
+			Key: string(f.Key), Sensitivity: string(f.Sensitivity), Version: f.Version,
+			UpdatedAt: wire.NewTime(f.UpdatedAt), UpdatedBy: f.UpdatedBy,
+		})
+	}
+	return a
 }
 
 // envelopesOf encodes a secret's envelopes by field.

@@ -35,6 +35,9 @@ type answer struct {
 	position uint64
 }
 
+// maxPooled is the largest buffer that is kept for another answer.
+const maxPooled = 256 << 10
+
 // success is an answer without a version or a position.
 func success(data any) answer { return answer{data: data} }
 
@@ -53,7 +56,20 @@ func (s *Server) answer(c echo.Context, a answer) error {
 		return nil
 	}
 	body := a.secret
-	if body == nil {
+	if data, ok := a.data.(wire.Appender); ok {
+		buffer, _ := s.buffers.Get().(*[]byte)
+		if buffer == nil {
+			buffer = new([]byte)
+		}
+		defer func() {
+			clear(*buffer) // it may have held values
+			if cap(*buffer) <= maxPooled {
+				s.buffers.Put(buffer)
+			}
+		}()
+		*buffer = appendResponse((*buffer)[:0], data, a.page)
+		body = *buffer
+	} else if body == nil {
 		var err error
 		if body, err = encodeJSON(wire.Response[any]{Data: a.data, Page: a.page}); err != nil {
 			return err
@@ -69,6 +85,16 @@ func (s *Server) answer(c echo.Context, a answer) error {
 	s.send(c, max(a.status, http.StatusOK), body)
 	clear(a.secret)
 	return nil
+}
+
+// appendResponse writes what encodeJSON would of a [wire.Response].
+func appendResponse(b []byte, data wire.Appender, page *wire.Page) []byte {
+	b = data.AppendJSON(append(b, `{"data":`...))
+	if page != nil {
+		b = wire.AppendText(append(b, `,"page":{"nextCursor":`...), page.NextCursor)
+		b = append(b, '}')
+	}
+	return append(b, "}\n"...)
 }
 
 // encodeJSON leaves <, > and & as they are: nothing of ours is read as HTML.

@@ -64,7 +64,7 @@ func getHistory(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	rows := make([]wire.HistoryEntry, 0, len(found.Entries))
+	rows := make(wire.HistoryEntries, 0, len(found.Entries))
 	for _, e := range found.Entries {
 		row := c.historyEntry(e)
 		if proof != "" {
@@ -163,11 +163,7 @@ func getSecretAsOf(c *call, ref domain.SecretRef) (answer, error) {
 	if !ok || !s.Exists {
 		return answer{}, domain.Errorf(domain.CodeSecretNotFound, "there was no such secret then")
 	}
-	data, err := metadataOf(s)
-	if err != nil {
-		return answer{}, err
-	}
-	return answer{data: wire.SecretAsOf{Aggregate: data}, version: s.Version}, c.allowed()
+	return answer{data: wire.SecretAsOf{Aggregate: metadataOf(s)}, version: s.Version}, c.allowed()
 }
 
 // asOf reads the one of at and version that is there.

@@ -52,25 +52,21 @@ func listEffective(c *call) (answer, error) {
 	}
 	rows := make([]wire.EffectiveSecret, 0, len(found.Secrets))
 	for _, e := range found.Secrets {
-		row, err := c.effective(e)
-		if err != nil {
-			return answer{}, err
-		}
-		rows = append(rows, row)
+		rows = append(rows, c.effective(e))
 	}
 	return answer{data: rows, page: p.next(string(found.Next))}, c.allowed()
 }
 
-func (c *call) effective(e domain.EffectiveSecret) (wire.EffectiveSecret, error) {
+func (c *call) effective(e domain.EffectiveSecret) wire.EffectiveSecret {
 	winners, shadowed := c.levels(e.Scopes)
 	row := wire.EffectiveSecret{SecretID: string(e.Secret.Ref.ID), Shadowed: shadowed}
 	if len(winners) > 1 {
 		row.Ambiguous = winners
-		return row, nil
+		return row
 	}
-	a, err := metadataOf(e.Secret)
+	a := metadataOf(e.Secret)
 	row.Aggregate, row.ResolvedFrom = &a, &winners[0]
-	return row, err
+	return row
 }
 
 // levels splits the scopes that have a secretId, most specific first, into

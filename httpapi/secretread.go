@@ -41,13 +41,9 @@ func listSecrets(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	rows := make([]wire.Aggregate, 0, len(found.Secrets))
+	rows := make(wire.Aggregates, 0, len(found.Secrets))
 	for _, s := range found.Secrets {
-		row, err := metadataOf(s)
-		if err != nil {
-			return answer{}, err
-		}
-		rows = append(rows, row)
+		rows = append(rows, metadataOf(s))
 	}
 	return answer{data: rows, page: p.next(string(found.Next))}, c.allowed()
 }

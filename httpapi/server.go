@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -17,6 +18,7 @@ type Server struct {
 	agents   *limiter // by agent id
 	failures *limiter // by address
 	streams  *openStreams
+	buffers  sync.Pool // of *[]byte, for answers
 }
 
 // New makes a server. It registers its metrics with the registry, so two

@@ -98,6 +98,27 @@ func (s *Store) follow(ctx context.Context, log Source) error {
 		if err := s.apply(batch); err != nil {
 			return err
 		}
+		if len(batch) < gathered && !s.progress.wanted() {
+			// A transaction costs the same for one message and for many.
+			s.gather(ctx)
+		}
+	}
+}
+
+const (
+	// gathered is how many messages make a transaction worth while.
+	gathered = 256
+	// gatherTime is how long fewer of them wait for more, unless somebody
+	// waits for them already.
+	gatherTime = 25 * time.Millisecond
+)
+
+func (s *Store) gather(ctx context.Context) {
+	timer := time.NewTimer(gatherTime)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 

@@ -87,6 +87,13 @@ func (p *progress) reached(position uint64) {
 	p.change(func() { p.applied, p.head = position, max(p.head, position) })
 }
 
+// wanted says whether anybody waits for what comes next.
+func (p *progress) wanted() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.moved != nil || p.phase != phaseFollowing
+}
+
 func (p *progress) serving() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

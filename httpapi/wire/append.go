@@ -1,0 +1,210 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Appender is an answer that writes its own JSON, for the answers that are
+// given most. The bytes are those that encoding/json would write without
+// escaping HTML: a test holds both against each other.
+type Appender interface {
+	// AppendJSON appends the JSON to b.
+	AppendJSON(b []byte) []byte
+}
+
+// AppendText appends a JSON string.
+func AppendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return appendAny(b, s) // which knows what to do about it
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
+}
+
+// appendAny appends what is rare as encoding/json does.
+func appendAny(b []byte, v any) []byte {
+	var buffer bytes.Buffer
+	e := json.NewEncoder(&buffer)
+	e.SetEscapeHTML(false)
+	if e.Encode(v) != nil {
+		return append(b, "null"...) // no value of this package fails
+	}
+	return append(b, bytes.TrimSuffix(buffer.Bytes(), []byte("\n"))...)
+}
+
+// AppendJSON implements [Appender].
+func (t Time) AppendJSON(b []byte) []byte {
+	u := t.UTC()
+	year, month, day := u.Date()
+	if year < 0 || year > 9999 {
+		return append(append(append(b, '"'), t.String()...), '"')
+	}
+	hour, minute, second := u.Clock()
+	b = append(b, '"')
+	b = appendDigits(b, year, 4)
+	b = appendDigits(append(b, '-'), int(month), 2)
+	b = appendDigits(append(b, '-'), day, 2)
+	b = appendDigits(append(b, 'T'), hour, 2)
+	b = appendDigits(append(b, ':'), minute, 2)
+	b = appendDigits(append(b, ':'), second, 2)
+	b = appendDigits(append(b, '.'), u.Nanosecond()/int(time.Millisecond), 3)
+	return append(b, 'Z', '"')
+}
+
+func appendDigits(b []byte, n, width int) []byte {
+	at := len(b)
+	b = append(b, "0000"[:width]...)
+	for i := at + width - 1; i >= at; i-- {
+		b[i] = byte('0' + n%10)
+		n /= 10
+	}
+	return b
+}
+
+// AppendJSON implements [Appender].
+func (a Aggregate) AppendJSON(b []byte) []byte {
+	b = AppendText(append(b, `{"secretId":`...), a.SecretID)
+	b = AppendText(append(b, `,"scope":`...), a.Scope)
+	b = AppendText(append(b, `,"scopeId":`...), a.ScopeID)
+	b = AppendText(append(b, `,"secretName":`...), a.SecretName)
+	b = AppendText(append(b, `,"category":`...), a.Category)
+	b = appendList(append(b, `,"tags":`...), a.Tags, AppendText)
+	b = strconv.AppendUint(append(b, `,"version":`...), a.Version, 10)
+	b = a.CreatedAt.AppendJSON(append(b, `,"createdAt":`...))
+	b = AppendText(append(b, `,"createdBy":`...), a.CreatedBy)
+	b = a.UpdatedAt.AppendJSON(append(b, `,"updatedAt":`...))
+	b = AppendText(append(b, `,"updatedBy":`...), a.UpdatedBy)
+	b = appendList(append(b, `,"fields":`...), a.Fields, func(b []byte, f AggregateField) []byte { return f.AppendJSON(b) })
+	b = optional(b, `,"rotateEvery":`, a.RotateEvery)
+	if a.ExpiresAt != nil {
+		b = a.ExpiresAt.AppendJSON(append(b, `,"expiresAt":`...))
+	}
+	return append(b, '}')
+}
+
+// AppendJSON implements [Appender].
+func (f AggregateField) AppendJSON(b []byte) []byte {
+	b = AppendText(append(b, `{"key":`...), f.Key)
+	b = AppendText(append(b, `,"sensitivity":`...), f.Sensitivity)
+	b = strconv.AppendUint(append(b, `,"version":`...), f.Version, 10)
+	b = f.UpdatedAt.AppendJSON(append(b, `,"updatedAt":`...))
+	b = AppendText(append(b, `,"updatedBy":`...), f.UpdatedBy)
+	if f.Value != nil {
+		b = AppendText(append(b, `,"value":`...), string(*f.Value))
+	}
+	return append(b, '}')
+}
+
+// AppendJSON implements [Appender].
+func (s Secret) AppendJSON(b []byte) []byte {
+	b = s.Aggregate.AppendJSON(append(b, `{"aggregate":`...))
+	if s.Envelopes == nil {
+		return append(b, `,"envelopes":null}`...)
+	}
+	b = append(b, `,"envelopes":{`...)
+	keys := make([]string, 0, len(s.Envelopes))
+	for key := range s.Envelopes {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	for i, key := range keys {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = s.Envelopes[key].AppendJSON(append(AppendText(b, key), ':'))
+	}
+	return append(b, "}}"...)
+}
+
+// AppendJSON implements [Appender].
+func (e Envelope) AppendJSON(b []byte) []byte {
+	b = strconv.AppendInt(append(b, `{"version":`...), int64(e.Version), 10)
+	b = AppendText(append(b, `,"iv":`...), e.IV)
+	b = AppendText(append(b, `,"ciphertext":`...), e.Ciphertext)
+	b = AppendText(append(b, `,"authTag":`...), e.AuthTag)
+	b = AppendText(append(b, `,"dataKeyCiphertext":`...), e.DataKeyCiphertext)
+	return append(b, '}')
+}
+
+// AppendJSON implements [Appender].
+func (h HistoryEntry) AppendJSON(b []byte) []byte {
+	b = append(b, '{')
+	if h.Kind != "" {
+		b = append(AppendText(append(b, `"kind":`...), h.Kind), ',')
+	}
+	b = strconv.AppendUint(append(b, `"position":`...), h.Position, 10)
+	b = AppendText(append(b, `,"eventId":`...), h.EventID)
+	b = AppendText(append(b, `,"type":`...), h.Type)
+	b = h.Time.AppendJSON(append(b, `,"time":`...))
+	b = AppendText(append(b, `,"actor":{"kind":`...), h.Actor.Kind)
+	b = AppendText(append(b, `,"id":`...), h.Actor.ID)
+	b = AppendText(append(b, `,"name":`...), h.Actor.Name)
+	b = AppendText(append(b, `,"keyId":`...), h.Actor.KeyID)
+	b = strconv.AppendUint(append(b, `},"version":`...), h.Version, 10)
+	if len(h.Fields) > 0 {
+		b = appendList(append(b, `,"fields":`...), h.Fields, func(b []byte, f HistoryField) []byte {
+			b = AppendText(append(b, `{"key":`...), f.Key)
+			return append(AppendText(append(b, `,"sensitivity":`...), f.Sensitivity), '}')
+		})
+	}
+	if h.Changes != nil {
+		b = appendAny(append(b, `,"changes":`...), h.Changes)
+	}
+	b = AppendText(append(b, `,"requestId":`...), h.RequestID)
+	b = AppendText(append(b, `,"clientIp":`...), h.ClientIP)
+	b = optional(b, `,"userAgent":`, h.UserAgent)
+	b = optional(b, `,"reason":`, h.Reason)
+	b = optional(b, `,"runId":`, h.RunID)
+	if len(h.Leaf) > 0 {
+		b = base64.StdEncoding.AppendEncode(append(b, `,"leaf":"`...), h.Leaf)
+		b = append(b, '"')
+	}
+	if h.Index != nil {
+		b = strconv.AppendUint(append(b, `,"index":`...), *h.Index, 10)
+	}
+	b = optional(b, `,"proof":`, h.Proof)
+	return append(b, '}')
+}
+
+func optional(b []byte, member, s string) []byte {
+	if s == "" {
+		return b
+	}
+	return AppendText(append(b, member...), s)
+}
+
+// Aggregates is a page of a list.
+type Aggregates []Aggregate
+
+// AppendJSON implements [Appender].
+func (a Aggregates) AppendJSON(b []byte) []byte {
+	return appendList(b, a, func(b []byte, a Aggregate) []byte { return a.AppendJSON(b) })
+}
+
+// HistoryEntries is a page of a history.
+type HistoryEntries []HistoryEntry
+
+// AppendJSON implements [Appender].
+func (h HistoryEntries) AppendJSON(b []byte) []byte {
+	return appendList(b, h, func(b []byte, h HistoryEntry) []byte { return h.AppendJSON(b) })
+}
+
+func appendList[T any](b []byte, items []T, one func([]byte, T) []byte) []byte {
+	if items == nil {
+		return append(b, "null"...)
+	}
+	b = append(b, '[')
+	for i, item := range items {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = one(b, item)
+	}
+	return append(b, ']')
+}
