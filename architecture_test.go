@@ -30,6 +30,7 @@ const (
 	natsJWT    = "github.com/nats-io/jwt/v2"
 	nkeys      = "github.com/nats-io/nkeys"
 	bbolt      = "go.etcd.io/bbolt"
+	btree      = "github.com/tidwall/btree"
 	echo       = "github.com/labstack/echo/v4"
 	prometheus = "github.com/prometheus/client_golang"
 	goCmp      = "github.com/google/go-cmp"
@@ -64,7 +65,7 @@ var imports = map[string]row{
 	"kms/seal":    {own: []string{"domain"}},
 	"eventstore":  {own: []string{"domain"}, modules: []string{natsClient, natsServer, natsJWT, nkeys, ulid}},
 	"proof":       {modules: []string{torchwood, xmod}},
-	"projections": {own: []string{"domain", "proof", "projections/internal/cachefile"}, modules: []string{bbolt, ulid, xmod}},
+	"projections": {own: []string{"domain", "proof", "projections/internal/cachefile"}, modules: []string{bbolt, btree, ulid, xmod}},
 	"projections/accesslog": {
 		own: []string{"domain", "proof", "projections/internal/cachefile"}, modules: []string{bbolt, xmod},
 	},
@@ -77,6 +78,7 @@ var imports = map[string]row{
 	"client":                         {own: []string{"domain", "httpapi/wire", "kms/seal"}},
 	"cmd/chancery":                   {any: true},
 	"cmd/chancery/server":            {any: true},
+	"cmd/hammer":                     {any: true},
 	"docs/example-consumer":          {any: true},
 }
 

@@ -33,7 +33,7 @@ func (s *Store) ListSecrets(ctx context.Context, q domain.SecretQuery) (page dom
 				return nil
 			}
 			if id != nil {
-				if err := ts.listed(q, id, &page); err != nil {
+				if err := ts.listed(q, id, walk.cursors[0].row, &page); err != nil {
 					return err
 				}
 				walk.cursors[0].next()
@@ -67,24 +67,34 @@ func (ts *tables) candidates(q domain.SecretQuery, looked *int) []*idCursor {
 	for _, tag := range q.Tags {
 		cursors = append(cursors, ts.ids(tableTags, indexPrefix(q.Org, q.Scope, tag), after, looked))
 	}
-	if len(cursors) == 0 {
+	switch {
+	case len(cursors) > 0:
+	case q.Text != "":
 		cursors = append(cursors, ts.ids(tableNames, scopeKey(q.Org, q.Scope), after, looked))
+	default: // every row is one of the page
+		cursors = append(cursors, ts.ids(tableSecrets, scopeKey(q.Org, q.Scope), after, looked))
 	}
 	return cursors
 }
 
+// whole says whether the candidates' rows are the secrets' own.
+func whole(q domain.SecretQuery) bool { return q.Category == "" && len(q.Tags) == 0 && q.Text == "" }
+
 // listed adds a candidate to the page if its text fits.
-func (ts *tables) listed(q domain.SecretQuery, id []byte, page *domain.SecretPage) error {
+func (ts *tables) listed(q domain.SecretQuery, id, row []byte, page *domain.SecretPage) error {
+	ref := domain.SecretRef{Org: q.Org, Scope: q.Scope, ID: domain.SecretID(id)}
+	if whole(q) {
+		s, err := decodeSecret(ref, row)
+		page.Secrets = append(page.Secrets, s.Secret)
+		return err
+	}
 	if q.Text != "" && !bytes.Contains(id, []byte(q.Text)) {
 		name := ts.at(tableNames).Get(append(scopeKey(q.Org, q.Scope), id...))
 		if !bytes.Contains(name, []byte(q.Text)) {
 			return nil
 		}
 	}
-	row, err := ts.state(domain.SecretRef{Org: q.Org, Scope: q.Scope, ID: domain.SecretID(id)})
-	if err != nil {
-		return err
-	}
-	page.Secrets = append(page.Secrets, row.Secret)
-	return nil
+	s, err := ts.state(ref)
+	page.Secrets = append(page.Secrets, s.Secret)
+	return err
 }

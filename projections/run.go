@@ -41,6 +41,9 @@ func (s *Store) Run(ctx context.Context, log Source) error {
 		s.progress.begin()
 		before := s.Position()
 		err := s.follow(ctx, log)
+		if s.Position() != before {
+			fruitless = 0
+		}
 		switch ended, ok := errors.AsType[*logError](err); {
 		case ctx.Err() != nil:
 			s.progress.stop(nil)
@@ -59,9 +62,7 @@ func (s *Store) Run(ctx context.Context, log Source) error {
 			s.progress.stop(err)
 			return err
 		}
-		if fruitless++; s.Position() != before {
-			fruitless = 0
-		}
+		fruitless++
 	}
 }
 
@@ -269,20 +270,24 @@ func (s *Store) readAll(ctx context.Context, events iter.Seq2[domain.Recorded, e
 	return errors.Join(err, s.flush())
 }
 
+// applyAll applies what another goroutine reads meanwhile.
 func (s *Store) applyAll(ctx context.Context, events iter.Seq2[domain.Recorded, error]) error {
-	var batch []domain.Recorded
-	size := 0
-	for r, err := range events {
-		if err != nil {
-			return errors.Join(err, s.apply(batch))
+	ctx, cancel := context.WithCancel(ctx)
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	defer cancel()
+	q := newQueue(s.o.BatchEvents, s.o.BatchBytes)
+	reading.Go(func() { q.fill(ctx, events) })
+	for {
+		batch, err := q.take(ctx)
+		switch {
+		case errors.Is(err, errEnded):
+			return nil
+		case err != nil:
+			return err
 		}
-		if len(batch) == s.o.BatchEvents || len(batch) > 0 && size+sizeOf(r) > s.o.BatchBytes {
-			if err := errors.Join(s.apply(batch), s.makeRoom(ctx)); err != nil {
-				return err
-			}
-			batch, size = nil, 0
+		if err := errors.Join(s.apply(batch), s.makeRoom(ctx)); err != nil {
+			return err
 		}
-		batch, size = append(batch, r), size+sizeOf(r)
 	}
-	return s.apply(batch)
 }

@@ -48,6 +48,9 @@ func (s *Store) Run(ctx context.Context, log Source) error {
 		s.progress.begin()
 		position := s.Position()
 		err := s.follow(ctx, log)
+		if s.Position() != position {
+			fruitless = 0
+		}
 		_, ended := errors.AsType[*logError](err)
 		_, wrong := errors.AsType[*integrityError](err)
 		switch {
@@ -69,9 +72,7 @@ func (s *Store) Run(ctx context.Context, log Source) error {
 			s.progress.stop(err)
 			return err
 		}
-		if fruitless++; s.Position() != position {
-			fruitless = 0
-		}
+		fruitless++
 	}
 }
 

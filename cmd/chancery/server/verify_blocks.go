@@ -2,37 +2,20 @@ package server
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/minio/highwayhash"
 
+	"github.com/chancery-dev/chancery/eventstore"
 	"github.com/chancery-dev/chancery/proof"
 )
 
-// How the embedded log's server keeps messages (nats-server 2.15,
-// filestore.go): blocks named by their number, each a row of records. A record
-// is its length (4 bytes, the topmost bit: has headers), sequence (8, the two
-// topmost bits: erased, tombstone), time (8), length of the subject (2),
-// subject, length of the headers and headers if it has any, data, and a
-// checksum (8) of all that but the lengths. Numbers are little-endian.
-const (
-	blockSuffix    = ".blk"
-	recordHead     = 22
-	recordChecksum = highwayhash.Size64
-	recordEmpty    = recordHead + recordChecksum
-	hasHeaders     = 1 << 31
-	isErased       = 1 << 63
-	isTombstone    = 1 << 62
-)
+// What a record is: eventstore, blocks.go. Its checksum is a HighwayHash of all
+// but the lengths.
 
 // compressedBlock begins a block that is compressed.
 const compressedBlock = "cmp"
@@ -50,24 +33,23 @@ func checkBlocks(cfg Config, strict bool) (notes []string, found error) {
 		return nil, nil
 	}
 	for stream, log := range provedStreams() {
-		dir := cfg.path(filepath.Join(logDirectory, "jetstream", "$G", "streams", stream, "msgs"))
-		files, err := blockFiles(dir)
+		files, err := eventstore.BlockFiles(cfg.path(logDirectory), stream)
 		if err != nil {
 			return notes, err
 		}
 		last := uint64(0)
 		for i, f := range files {
-			content, err := os.ReadFile(f.path)
+			content, err := os.ReadFile(f.Path)
 			if err != nil {
 				return notes, err
 			}
 			if bytes.HasPrefix(content, []byte(compressedBlock)) {
 				// Its records are seen when the log is read.
-				notes = append(notes, fmt.Sprintf("%s log: block %d is compressed: its checksums are left to the log's server", log, f.number))
+				notes = append(notes, fmt.Sprintf("%s log: block %d is compressed: its checksums are left to the log's server", log, f.Number))
 				last = 0
 				continue
 			}
-			b := block{stream: stream, number: f.number, expires: log == proof.LogAccess, last: last}
+			b := block{stream: stream, number: f.Number, expires: log == proof.LogAccess, last: last}
 			rest, err := b.check(content)
 			if err != nil && i == len(files)-1 && b.torn(rest) {
 				if err = errTorn; !strict {
@@ -76,37 +58,13 @@ func checkBlocks(cfg Config, strict bool) (notes []string, found error) {
 				}
 			}
 			if err != nil {
-				found = errors.Join(found, proof.NewFault(log, b.last+1, fmt.Errorf("block %d: %w", f.number, err)))
+				found = errors.Join(found, proof.NewFault(log, b.last+1, fmt.Errorf("block %d: %w", f.Number, err)))
 				break
 			}
 			last = b.last
 		}
 	}
 	return notes, found
-}
-
-type blockFile struct {
-	path   string
-	number uint32
-}
-
-// blockFiles gives the blocks of a stream in order, none where there is no
-// stream.
-func blockFiles(dir string) ([]blockFile, error) {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	var files []blockFile
-	for _, e := range entries {
-		name, ok := strings.CutSuffix(e.Name(), blockSuffix)
-		number, bad := strconv.ParseUint(name, 10, 32)
-		if ok && bad == nil {
-			files = append(files, blockFile{filepath.Join(dir, e.Name()), uint32(number)})
-		}
-	}
-	slices.SortFunc(files, func(a, b blockFile) int { return cmp.Compare(a.number, b.number) })
-	return files, err
 }
 
 // block is one message block while it is checked.
@@ -134,14 +92,14 @@ func (b *block) check(content []byte) (rest []byte, err error) {
 		rest := content
 		content = content[len(record):]
 		sequence := binary.LittleEndian.Uint64(record[4:])
-		if sequence&(isErased|isTombstone) != 0 {
-			if !b.expires || len(record) != recordEmpty {
+		if sequence&(eventstore.BlockIsErased|eventstore.BlockIsTombstone) != 0 {
+			if !b.expires || len(record) != eventstore.BlockRecordEmpty {
 				return rest, errors.New("a message was deleted")
 			}
-			if sequence&isTombstone != 0 {
+			if sequence&eventstore.BlockIsTombstone != 0 {
 				continue
 			}
-			sequence &^= isErased
+			sequence &^= eventstore.BlockIsErased
 		}
 		if b.last > 0 && sequence != b.last+1 || sequence == 0 {
 			return rest, fmt.Errorf("position %d follows", sequence)
@@ -155,7 +113,7 @@ func (b *block) check(content []byte) (rest []byte, err error) {
 // length says that it goes on behind the end of the file, and nothing sound
 // lies behind it.
 func (b *block) torn(rest []byte) bool {
-	if len(rest) >= 4 && int64(binary.LittleEndian.Uint32(rest)&^hasHeaders) <= int64(len(rest)) {
+	if len(rest) >= 4 && int64(binary.LittleEndian.Uint32(rest)&^eventstore.BlockHasHeaders) <= int64(len(rest)) {
 		return false
 	}
 	if len(rest) >= 12 && binary.LittleEndian.Uint64(rest[4:]) != b.last+1 {
@@ -179,16 +137,16 @@ var (
 // cutRecord gives the first record, if its lengths fit each other and its
 // checksum is right.
 func cutRecord(content, key []byte) ([]byte, error) {
-	if len(content) < recordEmpty {
+	if len(content) < eventstore.BlockRecordEmpty {
 		return nil, errRecord
 	}
 	length := binary.LittleEndian.Uint32(content)
-	size := int(length &^ hasHeaders)
-	if size < recordEmpty || size > len(content) {
+	size := int(length &^ eventstore.BlockHasHeaders)
+	if size < eventstore.BlockRecordEmpty || size > len(content) {
 		return nil, errRecord
 	}
 	record := content[:size]
-	data := record[recordHead : size-recordChecksum]
+	data := record[eventstore.BlockRecordHead : size-eventstore.BlockRecordChecksum]
 	subject := int(binary.LittleEndian.Uint16(record[20:]))
 	if subject > len(data) {
 		return nil, errRecord
@@ -198,7 +156,7 @@ func cutRecord(content, key []byte) ([]byte, error) {
 		return nil, err
 	}
 	parts := [][]byte{record[4:20], data[:subject], data[subject:]}
-	if length&hasHeaders != 0 {
+	if length&eventstore.BlockHasHeaders != 0 {
 		rest := data[subject:]
 		if len(rest) < 4 || int64(binary.LittleEndian.Uint32(rest)) > int64(len(rest)-4) {
 			return nil, errRecord
@@ -208,7 +166,7 @@ func cutRecord(content, key []byte) ([]byte, error) {
 	for _, part := range parts {
 		_, _ = hash.Write(part) // never fails
 	}
-	if !bytes.Equal(hash.Sum(nil), record[size-recordChecksum:]) {
+	if !bytes.Equal(hash.Sum(nil), record[size-eventstore.BlockRecordChecksum:]) {
 		return nil, errRecord
 	}
 	return record, nil
