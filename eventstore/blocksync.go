@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// syncChunk is how much of a block is read at once: more than the largest
-	// message.
-	syncChunk = embeddedPayload + 64<<10
+	// syncChunk is how much of a block is read at once, as long as the messages
+	// are not larger, and syncMost more than the largest message.
+	syncChunk, syncMost = 128 << 10, embeddedPayload + 64<<10
 	// syncPause is between two looks at a block that does not have an
 	// acknowledged message yet.
 	syncPause = time.Millisecond
@@ -247,7 +247,12 @@ func (s *blockSync) follow() error {
 		}
 		length, last := wholeRecords(s.buffer[:n])
 		s.offset, s.seen = s.offset+int64(length), max(s.seen, last)
-		if length == 0 || n < len(s.buffer) {
+		switch {
+		case n < len(s.buffer):
+			return nil
+		case length == 0 && len(s.buffer) < syncMost:
+			s.buffer = make([]byte, min(2*len(s.buffer), syncMost))
+		case length == 0:
 			return nil
 		}
 	}

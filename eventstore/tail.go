@@ -13,7 +13,7 @@ import (
 const (
 	// tailEvents and tailBytes bound what a tail keeps for its followers; who
 	// is further behind reads the log.
-	tailEvents, tailBytes = 8192, 16 << 20
+	tailEvents, tailBytes = 2048, 4 << 20
 	// tailEarly bounds what waits for an event before it.
 	tailEarly = 16384
 	// tailView is how many events a follower takes at once.

@@ -22,11 +22,14 @@ type EventLog interface {
 
 const (
 	// feedEvents and feedBytes bound what a feed keeps in memory.
-	feedEvents, feedBytes = 4096, 8 << 20
+	feedEvents, feedBytes = 1024, 2 << 20
 	// feedSettle is far more than an fsync takes.
 	feedSettle = 200 * time.Millisecond
-	// feedWaiting bounds the events that settle.
-	feedWaiting = 64
+	// feedWaiting bounds the events that settle together, and with the time
+	// that takes how fast a feed can be: 20,000 events a second.
+	feedWaiting = 4096
+	// feedView is how many events a stream is given at once.
+	feedView = 64
 )
 
 // Feed reads the log once for all event streams and keeps the newest events
@@ -152,11 +155,11 @@ func (f *Feed) tell() {
 	f.changed = make(chan struct{})
 }
 
-// feedView is the feed as one stream finds it.
-type feedView struct {
+// feedState is the feed as one stream finds it.
+type feedState struct {
 	running bool
 	last    uint64
-	// events are those behind the stream's place, at most feedWaiting; none
+	// events are those behind the stream's place, at most feedView; none
 	// when there are none, or when the log must be read.
 	events  []domain.Recorded
 	behind  bool
@@ -164,10 +167,10 @@ type feedView struct {
 }
 
 // after gives what follows a position.
-func (f *Feed) after(position uint64) feedView {
+func (f *Feed) after(position uint64) feedState {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	v := feedView{running: f.running, last: f.last, changed: f.changed}
+	v := feedState{running: f.running, last: f.last, changed: f.changed}
 	if position >= f.last {
 		return v
 	}
@@ -177,6 +180,6 @@ func (f *Feed) after(position uint64) feedView {
 		return v
 	}
 	rest := f.ring[position-first:]
-	v.events = append(v.events, rest[:min(len(rest), feedWaiting)]...)
+	v.events = append(v.events, rest[:min(len(rest), feedView)]...)
 	return v
 }

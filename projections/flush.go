@@ -11,9 +11,9 @@ const (
 	// flushBytes is how large the young layer grows before it goes into the
 	// file, foldBytes while the store catches up: the more rows go at once, the
 	// more of them share a page.
-	flushBytes, foldBytes = 8 << 20, 48 << 20
+	flushBytes, foldBytes = 4 << 20, 48 << 20
 	// flushEvery is how long a row waits for others at most.
-	flushEvery = 250 * time.Millisecond
+	flushEvery = 2 * time.Second
 )
 
 // flushes writes layers into the file until ctx ends, beside the goroutine

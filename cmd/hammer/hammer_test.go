@@ -96,7 +96,12 @@ func TestWrongAnswersAreErrors(t *testing.T) {
 
 func TestWrongFlags(t *testing.T) {
 	for _, args := range [][]string{
-		{"--workloads", "sleep"}, {"--conns", "0"}, {"--duration", "1h"}, {"--rate", "-1"}, {"extra"}, {"--value", "1"},
+		{"--workloads", "sleep"},
+		{"--conns", "0"},
+		{"--duration", "1h"},
+		{"--rate", "-1"},
+		{"extra"},
+		{"--value", "1"},
 		{"--out", filepath.Join(t.TempDir(), "missing.md")},
 	} {
 		var errs bytes.Buffer

@@ -23,7 +23,7 @@ func TestProfiles(t *testing.T) {
 	for url, want := range map[string]int{
 		"http://" + address.String() + "/debug/pprof/goroutine?debug=1": http.StatusOK,
 		"http://" + address.String() + "/agent/identity/whoami":         http.StatusNotFound,
-		s.URL + "/debug/pprof/":                                         http.StatusNotFound,
+		s.URL + "/debug/pprof/": http.StatusNotFound,
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 		if err != nil {
