@@ -56,8 +56,8 @@ func newBlockSync(dir, stream string) *blockSync {
 }
 
 // begin makes durable what a run before may have left, and goes to the end.
-func (s *blockSync) begin() error {
-	if _, err := s.turn(context.Background(), ^uint64(0)); err != nil {
+func (s *blockSync) begin(ctx context.Context) error {
+	if _, err := s.turn(ctx, ^uint64(0)); err != nil {
 		return err
 	}
 	err := s.restart()

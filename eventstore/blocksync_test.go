@@ -73,7 +73,7 @@ func TestAcknowledgedIsOnDisk(t *testing.T) {
 		all.Go(func() {
 			stream, after := secretStream(domain.SecretID(rune('a'+i))), uint64(0)
 			for n := range uint64(each) {
-				p := fieldSet(uint64(i)<<32|n, n+1) //nolint:gosec // not negative.
+				p := fieldSet(uint64(i)<<32|n, n+1)
 				p.Event = domain.FieldSet{Field: sealed(p.ID, "host", strings.Repeat("x", 20<<10))}
 				r, err := l.Append(context.Background(), stream, after, p)
 				if err != nil {

@@ -92,7 +92,7 @@ func (g *group) send(ctx context.Context, m message, after uint64) (uint64, erro
 		if err == nil {
 			g.heads.put(m.subject, position)
 		}
-		g.start()
+		g.start() //nolint:contextcheck // what is sent together outlives each caller.
 		g.mu.Unlock()
 		return position, err
 	}
@@ -103,7 +103,7 @@ func (g *group) send(ctx context.Context, m message, after uint64) (uint64, erro
 	}
 	w := &groupedWrite{message: m, after: after, done: make(chan groupAnswer, 1)}
 	g.waiting, g.bytes = append(g.waiting, w), g.bytes+size
-	g.start()
+	g.start() //nolint:contextcheck // as above.
 	g.mu.Unlock()
 	select {
 	case a := <-w.done:
@@ -193,11 +193,11 @@ func (g *group) sendBatch(batch []*groupedWrite) bool {
 		first := last - uint64(len(batch)-1) //nolint:gosec // not negative.
 		g.mu.Lock()
 		for i, w := range batch {
-			g.heads.put(w.message.subject, first+uint64(i)) //nolint:gosec // not negative.
+			g.heads.put(w.message.subject, first+uint64(i))
 		}
 		g.mu.Unlock()
 		for i, w := range batch {
-			w.done <- groupAnswer{position: first + uint64(i)} //nolint:gosec // not negative.
+			w.done <- groupAnswer{position: first + uint64(i)}
 		}
 		return true
 	}

@@ -183,7 +183,7 @@ func openBroker(ctx context.Context, nc *nats.Conn, config jetstream.StreamConfi
 		return jetStreamBroker{}, fmt.Errorf("%w: stream %s: %w", ErrUnavailable, config.Name, err)
 	}
 	if e, ok := nc.Opts.InProcessServer.(*Embedded); ok {
-		if b.sync, err = e.syncOf(config.Name); err != nil {
+		if b.sync, err = e.syncOf(ctx, config.Name); err != nil {
 			return jetStreamBroker{}, err
 		}
 	}

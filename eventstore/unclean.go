@@ -1,6 +1,7 @@
 package eventstore
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -56,14 +57,14 @@ func (e *Embedded) trustState() error {
 
 // syncOf gives what makes a stream durable. The stream is there, and nobody
 // appends to it yet.
-func (e *Embedded) syncOf(stream string) (*blockSync, error) {
+func (e *Embedded) syncOf(ctx context.Context, stream string) (*blockSync, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := e.syncs[stream]
 	if s == nil {
 		s = newBlockSync(e.dir, stream)
 	}
-	if err := s.begin(); err != nil {
+	if err := s.begin(ctx); err != nil {
 		return nil, err
 	}
 	if e.syncs == nil {

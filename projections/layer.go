@@ -58,7 +58,7 @@ func (l *layer) write(tx *bbolt.Tx) (err error) {
 		if rows == nil {
 			continue
 		}
-		b := tx.Bucket([]byte(table(t).String())) //nolint:gosec // one of the tables.
+		b := tx.Bucket([]byte(table(t).String()))
 		b.FillPercent = pageFill
 		rows.Scan(func(e entry) bool {
 			if e.row == nil {

@@ -32,7 +32,7 @@ func limitMemory(asked string, environment func(string) string, limits []string)
 		return nil
 	}
 	for _, path := range limits {
-		text, err := os.ReadFile(path) //nolint:gosec // the kernel's files.
+		text, err := os.ReadFile(path)
 		if err != nil {
 			continue
 		}

@@ -65,10 +65,10 @@ func (c *conn) do(request []byte, body *bytes.Buffer) (status, length int, err e
 			return 0, 0, err
 		}
 		size, err := strconv.ParseUint(string(line), 16, 31)
-		if err != nil || length+int(size) > maxAnswer { //nolint:gosec // 31 bits.
+		if err != nil || length+int(size) > maxAnswer {
 			return 0, 0, fmt.Errorf("%w: a bad chunk", errAnswer)
 		}
-		if err := c.take(int(size), body); err != nil { //nolint:gosec // 31 bits.
+		if err := c.take(int(size), body); err != nil {
 			return 0, 0, err
 		}
 		if line, err = c.line(); err != nil || len(line) != 0 {
@@ -77,7 +77,7 @@ func (c *conn) do(request []byte, body *bytes.Buffer) (status, length int, err e
 		if size == 0 {
 			return h.status, length, nil
 		}
-		length += int(size) //nolint:gosec // 31 bits.
+		length += int(size)
 	}
 }
 
@@ -140,7 +140,7 @@ func (h *head) header(line []byte) error {
 		if err != nil || n > maxAnswer {
 			return fmt.Errorf("%w: a bad length", errAnswer)
 		}
-		h.length = int(n) //nolint:gosec // 31 bits.
+		h.length = int(n)
 	case bytes.EqualFold(name, []byte("Transfer-Encoding")):
 		h.chunked = bytes.EqualFold(value, []byte("chunked"))
 	case bytes.EqualFold(name, []byte("Connection")):

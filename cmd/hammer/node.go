@@ -104,7 +104,7 @@ const clockTick = 10 * time.Millisecond
 // usage gives zeros where there is no /proc.
 func (n *node) usage() (u usage) {
 	dir := "/proc/" + strconv.Itoa(n.cmd.Process.Pid)
-	stat, err := os.ReadFile(dir + "/stat") //nolint:gosec // the kernel's.
+	stat, err := os.ReadFile(dir + "/stat")
 	if err != nil {
 		return u
 	}
@@ -115,7 +115,7 @@ func (n *node) usage() (u usage) {
 		system, _ := strconv.Atoi(fields[12])
 		u.cpu = time.Duration(user+system) * clockTick
 	}
-	status, err := os.ReadFile(dir + "/status") //nolint:gosec // the kernel's.
+	status, err := os.ReadFile(dir + "/status")
 	if err != nil {
 		return u
 	}

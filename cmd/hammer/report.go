@@ -132,7 +132,7 @@ func checkMarks(path string) error {
 }
 
 func splitAtMarks(path string) (before, after []byte, err error) {
-	text, err := os.ReadFile(path) //nolint:gosec // the operator names the file.
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, nil, err
 	}

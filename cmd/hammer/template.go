@@ -34,12 +34,6 @@ func marks(text []byte, mark string) []int {
 	}
 }
 
-// copy gives a template of one's own to fill.
-func (t template) copy() template {
-	t.text = bytes.Clone(t.text)
-	return t
-}
-
 // fill puts the numbers in and gives the request, good until the next fill.
 func (t template) fill(subject, fresh uint64) []byte {
 	for _, at := range t.subject {
@@ -63,15 +57,7 @@ func digits(b []byte, n uint64) {
 type caller struct {
 	address string // host:port
 	key     string
-	scope   string // path of the scope
-	agent   string
 }
-
-// String names the server alone.
-func (c caller) String() string { return c.address }
-
-// GoString names the server alone.
-func (c caller) GoString() string { return c.address }
 
 // request gives a whole request. An empty body is none, an empty idempotency
 // key too.

@@ -40,9 +40,6 @@ type world struct {
 	fresh    atomic.Uint64
 }
 
-// String names the server alone.
-func (w *world) String() string { return w.node.address }
-
 func (w *world) caller(worker int) caller {
 	return caller{address: w.node.address, key: w.keys[worker%len(w.keys)]}
 }
@@ -191,7 +188,7 @@ func (w *world) get(ctx context.Context, path string, into any) error {
 	if err != nil {
 		return err
 	}
-	defer res.Body.Close() //nolint:errcheck // read to its end or not needed.
+	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
 		return fmt.Errorf("status %d", res.StatusCode)
 	}

@@ -54,8 +54,8 @@ func TestAhead(t *testing.T) {
 	if !errors.Is(last, context.Canceled) {
 		t.Errorf("cut short: %v", last)
 	}
-	for i := range ahead(t.Context(), numbers(1_000_000, nil)) {
-		if i == 10 {
+	for i, err := range ahead(t.Context(), numbers(1_000_000, nil)) {
+		if i == 10 || err != nil {
 			break
 		}
 	}

@@ -211,7 +211,7 @@ func TestConsumerProcess(t *testing.T) {
 	// How far a consumer is, the log's server writes down a moment later: after
 	// a kill some of what it did comes again, and nothing is left out.
 	for _, c := range list {
-		if c.Acknowledged+uint64(c.Unacknowledged)+c.Waiting > report.Head { //nolint:gosec // not negative.
+		if c.Acknowledged+uint64(c.Unacknowledged)+c.Waiting > report.Head {
 			t.Errorf("%+v of %d", c, report.Head)
 		}
 	}
