@@ -38,6 +38,7 @@ type JetStream struct {
 	appender appender
 	foreign  foreign
 	tail     *tail // nil where others may append too
+	flying   atomic.Int64
 }
 
 var _ Log = (*JetStream)(nil)
@@ -68,6 +69,10 @@ func OpenJetStream(ctx context.Context, nc *nats.Conn, o Options) (*JetStream, e
 
 // Append implements [Log].
 func (l *JetStream) Append(ctx context.Context, stream domain.Stream, after uint64, p domain.Proposed) (domain.Recorded, error) {
+	defer l.flying.Add(-1)
+	if l.flying.Add(1) > maxFlying {
+		return domain.Recorded{}, fmt.Errorf("%w: too many appends are under way", ErrUnavailable)
+	}
 	r, err := l.appender.append(ctx, stream, after, p)
 	if err == nil && l.tail != nil {
 		l.tail.add(r)
@@ -136,6 +141,10 @@ func (l *JetStream) Verify(ctx context.Context) error {
 	}
 	return verifyComplete(EventsStream, info.State)
 }
+
+// maxFlying bounds the appends that are under way at once: who comes later is
+// told to try again, instead of waiting behind all of them.
+const maxFlying = 8192
 
 // appendedAlone is how many appends an external server is sent one by one,
 // each synced by itself, before an atomic batch is quicker: a sync takes
