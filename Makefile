@@ -45,7 +45,7 @@ TEST_TIMEOUT ?= 15m
 
 # make bench: the load tool's flags (bin/hammer --help), then those of the Go
 # benchmarks.
-HAMMER        ?= --secrets 100000 --history 10000 --runs 3 --duration 2s --restarts --offline --out docs/benchmarks.md
+HAMMER        ?= --secrets 100000 --history 10000 --runs 3 --duration 2s --workloads read,mint,decrypt,list,history,mixed,update,create --restarts --offline --out docs/benchmarks.md
 BENCH         ?= .
 BENCHTIME     ?= 1s
 BENCHCOUNT    ?= 6

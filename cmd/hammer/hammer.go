@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -30,6 +31,7 @@ func hammer(ctx context.Context, o options, stdout, stderr io.Writer) (err error
 		}
 		err = errors.Join(err, os.RemoveAll(dir))
 	}()
+	stderr = &lockedWriter{w: stderr} // the server writes there too
 	f := findings{o: o, when: time.Now()}
 	header(stdout)
 	if o.ceilings {
@@ -73,6 +75,19 @@ func hammer(ctx context.Context, o options, stdout, stderr io.Writer) (err error
 		f.timings = append(f.timings, timings...)
 	}
 	return f.publish(stdout)
+}
+
+// lockedWriter is for several writers.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+// Write implements [io.Writer].
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
 }
 
 func (f findings) publish(stdout io.Writer) error {
