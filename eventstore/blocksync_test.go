@@ -183,6 +183,19 @@ func TestStateOfAnotherBoot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// A start that comes to nothing does not vouch for what a crash left.
+	marker := filepath.Join(dir, runningFile)
+	if err := os.WriteFile(marker, []byte("another"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := StartEmbedded(ended, dir, logger(t)); !errors.Is(err, context.Canceled) {
+		t.Errorf("an ended context: %v", err)
+	}
+	if text, err := os.ReadFile(marker); err != nil || string(text) != "another" {
+		t.Errorf("the marker says %q, %v", text, err)
+	}
 	_, nc = startEmbedded(t, dir)
 	if status, err := openLog(t, nc).Status(t.Context()); err != nil || status.Head != 20 {
 		t.Errorf("%+v, %v", status, err)

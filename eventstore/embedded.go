@@ -215,10 +215,11 @@ func (e *Embedded) Connect(ctx context.Context) (*nats.Conn, error) {
 func (e *Embedded) Shutdown() error { return e.stop() }
 
 func (e *Embedded) shutdown() error {
-	if e.server != nil {
-		e.server.Shutdown()
-		e.server.WaitForShutdown()
+	if e.server == nil { // nothing ran: what a crash left is as it was
+		return e.unlock()
 	}
+	e.server.Shutdown()
+	e.server.WaitForShutdown()
 	return errors.Join(e.trustState(), e.unlock())
 }
 
