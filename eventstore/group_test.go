@@ -37,7 +37,7 @@ func TestAppendsTogether(t *testing.T) {
 				for i := range streams {
 					for rival := range rivals {
 						all.Go(func() {
-							id := round<<32 | uint64(i)<<16 | uint64(rival) //nolint:gosec // not negative.
+							id := round<<32 | uint64(i)<<16 | uint64(rival)
 							e, err := r.Append(context.Background(), secretStream(domain.SecretID(fmt.Sprintf("s%02d", i))), heads[i], fieldSet(id, round+1))
 							switch {
 							case errors.Is(err, ErrConflict):
