@@ -48,6 +48,7 @@ type blockSync struct {
 	file   *os.File // nil: begin with the newest block
 	offset int64    // all before it was followed
 	seen   uint64   // the highest sequence there
+	opened bool     // a file's name may not be synced: it is new, or written anew
 	buffer []byte
 }
 
@@ -128,11 +129,17 @@ func (s *blockSync) turn(ctx context.Context, position uint64) (done bool, err e
 }
 
 // sync finds a position in the blocks and syncs them. It gives up to where it
-// came.
-func (s *blockSync) sync(ctx context.Context, position uint64) (uint64, error) {
+// came. After an error the next call begins again with the oldest block that
+// may not be synced: this one may have gone beyond it.
+func (s *blockSync) sync(ctx context.Context, position uint64) (seen uint64, err error) {
 	if s.failed != nil {
 		return 0, s.failed
 	}
+	defer func() {
+		if err != nil {
+			s.forget()
+		}
+	}()
 	var dirty []*os.File
 	defer func() {
 		for _, f := range dirty {
@@ -174,12 +181,13 @@ func (s *blockSync) sync(ctx context.Context, position uint64) (uint64, error) {
 			return 0, err
 		}
 	}
-	if len(dirty) > 1 {
+	if s.opened {
 		if err := syncDirectory(messagesDir(s.dir, s.stream), s.fsync); err != nil {
+			s.failed = err
 			return 0, err
 		}
 	}
-	s.first = s.block.Number
+	s.opened, s.first = false, s.block.Number
 	return s.seen, nil
 }
 
@@ -221,7 +229,7 @@ func (s *blockSync) goTo(least uint32) (bool, error) {
 			if err != nil {
 				return false, err
 			}
-			s.block, s.file, s.offset = b, file, 0
+			s.block, s.file, s.offset, s.opened = b, file, 0, true
 			return true, nil
 		}
 	}

@@ -3,9 +3,12 @@ package eventstore
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -200,4 +203,69 @@ func TestStateOfAnotherBoot(t *testing.T) {
 	if status, err := openLog(t, nc).Status(t.Context()); err != nil || status.Head != 20 {
 		t.Errorf("%+v, %v", status, err)
 	}
+}
+
+// blockOf writes records of sequences as the server does, as far as a sync
+// looks at them.
+func blockOf(t *testing.T, dir string, number int, sequences ...uint64) string {
+	t.Helper()
+	var content []byte
+	for _, n := range sequences {
+		record := make([]byte, BlockRecordEmpty)
+		binary.LittleEndian.PutUint32(record, BlockRecordEmpty)
+		binary.LittleEndian.PutUint64(record[4:], n)
+		content = append(content, record...)
+	}
+	messages := messagesDir(dir, "S")
+	if err := os.MkdirAll(messages, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(messages, strconv.Itoa(number)+BlockSuffix)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestAbandonedSyncSkipsNoBlock: a sync that went over into the next block and
+// was given up does not make the next one forget the block before, nor the name
+// of a new one.
+func TestAbandonedSyncSkipsNoBlock(t *testing.T) {
+	dir := t.TempDir()
+	first := blockOf(t, dir, 1, 1)
+	s := newBlockSync(dir, "S")
+	if err := s.begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	blockOf(t, dir, 1, 1, 2)
+	second := blockOf(t, dir, 2, 3)
+	var synced []string
+	s.fsync = func(f *os.File) error {
+		synced = append(synced, f.Name())
+		return nil
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.wait(ended, 4); !errors.Is(err, context.Canceled) || len(synced) > 0 {
+		t.Fatalf("given up: %v, synced %q", err, synced)
+	}
+	if err := s.wait(t.Context(), 3); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{first, second, messagesDir(dir, "S")}; !slices.Equal(synced, want) {
+		t.Errorf("synced %q, want %q", synced, want)
+	}
+	if err := s.wait(t.Context(), 2); err != nil || len(synced) != 3 {
+		t.Errorf("what is on disk was synced again: %q, %v", synced, err)
+	}
+	// Written anew, as by an erasure: the name is synced with what is appended.
+	anew := blockOf(t, dir, 9, 3, 4)
+	if err := os.Rename(anew, second); err != nil {
+		t.Fatal(err)
+	}
+	synced = nil
+	if err := s.wait(t.Context(), 4); err != nil || !slices.Equal(synced, []string{second, messagesDir(dir, "S")}) {
+		t.Errorf("synced %q, %v", synced, err)
+	}
+	s.forget()
 }
