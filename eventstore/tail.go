@@ -208,6 +208,10 @@ func (f *tailFollower) compare(ctx context.Context) error {
 	if _, now, _, gap, _ := f.log.tail.after(f.last); head <= f.last || now > known && !gap {
 		return nil
 	}
+	// It may be an append of this process that is not durable yet.
+	if err := f.log.durable(ctx, head); err != nil {
+		return err
+	}
 	if err := f.read(ctx, head); err != nil {
 		return err
 	}

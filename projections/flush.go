@@ -49,7 +49,10 @@ func (s *Store) flush() error {
 	}
 	s.file.RLock()
 	err := ErrClosed
-	if s.db != nil {
+	switch {
+	case s.layers.Load().old != l: // discarded: the file is another one
+		err = nil
+	case s.db != nil:
 		err = s.db.Update(func(tx *bbolt.Tx) error { return l.write(tx) })
 	}
 	s.file.RUnlock()
