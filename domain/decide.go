@@ -243,10 +243,10 @@ func sameFields(a, b []Field) bool {
 }
 
 func sameChanges(a, b Changes) bool {
-	return sameChange(a.Name, b.Name, func(x, y string) bool { return x == y }) &&
-		sameChange(a.Category, b.Category, func(x, y string) bool { return x == y }) &&
+	return sameChange(a.Name, b.Name, same[string]) &&
+		sameChange(a.Category, b.Category, same[string]) &&
 		sameChange(a.Tags, b.Tags, slices.Equal[[]string]) &&
-		sameChange(a.RotateEvery, b.RotateEvery, func(x, y RotateEvery) bool { return x == y }) &&
+		sameChange(a.RotateEvery, b.RotateEvery, same[RotateEvery]) &&
 		sameChange(a.ExpiresAt, b.ExpiresAt, time.Time.Equal)
 }
 

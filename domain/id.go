@@ -134,7 +134,8 @@ func checkPrefixed(s, prefix string) error {
 
 func parseULID(s string) (ulid.ULID, error) {
 	u, err := ulid.ParseStrict(s)
-	if err != nil || u.String() != s {
+	var canonical [ulid.EncodedSize]byte
+	if err != nil || u.MarshalTextTo(canonical[:]) != nil || string(canonical[:]) != s {
 		return ulid.ULID{}, Errorf(CodeInvalidID, "the id is not a ULID in its canonical form")
 	}
 	return u, nil

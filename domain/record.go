@@ -1,7 +1,6 @@
 package domain
 
 import (
-	"reflect"
 	"slices"
 	"time"
 
@@ -81,6 +80,7 @@ func Describe(stream Stream, event Event) Details {
 	switch e := event.(type) {
 	case SecretCreated:
 		d.KekIDs = e.KekIDs
+		d.Fields = slices.Grow(d.Fields, len(e.Fields))
 		for _, f := range e.Fields {
 			d.Fields = append(d.Fields, fieldMetadata(f))
 		}
@@ -144,7 +144,7 @@ func BodyOf(event Event) Body {
 // that are missing or do not belong to the type.
 func Compose(t EventType, stream Stream, d Details, b Body) (event Event, ok bool) {
 	event = compose(t, stream, d, b)
-	if event == nil || event.Type() != t || !reflect.DeepEqual(Describe(stream, event), d) {
+	if event == nil || event.Type() != t || !Describe(stream, event).equal(d) {
 		return nil, false
 	}
 	rest := BodyOf(event)

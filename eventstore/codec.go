@@ -90,7 +90,7 @@ func decode(m stored) (domain.Recorded, error) {
 }
 
 func decodeEvent(m stored) (domain.Recorded, error) {
-	stream, err := parseSubject(m.subject)
+	subject, stream, err := parseSubject(m.subject)
 	if err != nil {
 		return domain.Recorded{}, err
 	}
@@ -98,7 +98,7 @@ func decodeEvent(m stored) (domain.Recorded, error) {
 	if err != nil {
 		return domain.Recorded{}, err
 	}
-	rec, err := decodeRecord(stream, raw)
+	rec, err := decodeRecord(stream, subject, raw)
 	if err != nil {
 		return domain.Recorded{}, err
 	}
@@ -119,16 +119,17 @@ func decodeEvent(m stored) (domain.Recorded, error) {
 	}, nil
 }
 
-func parseSubject(subject string) (domain.Stream, error) {
-	rest, ok := strings.CutPrefix(subject, domain.SubjectPrefix)
+// parseSubject gives a message's stream, and the stream's own Subject.
+func parseSubject(subject string) (string, domain.Stream, error) {
+	own, ok := strings.CutPrefix(subject, domain.SubjectPrefix)
 	if !ok {
-		return nil, errSubject
+		return "", nil, errSubject
 	}
-	stream, err := domain.ParseStream(rest)
+	stream, err := domain.ParseStream(own)
 	if err != nil {
-		return nil, errors.New("the subject is not one of a stream")
+		return "", nil, errors.New("the subject is not one of a stream")
 	}
-	return stream, nil
+	return own, stream, nil
 }
 
 // onlyRecord finds the one record among the headers. A second one, however it

@@ -312,8 +312,8 @@ func FuzzDecode(f *testing.F) {
 				t.Errorf("%v: %s\n%s", err, raw, m.record)
 			}
 		}
-		if stream, err := parseSubject(subject); err == nil {
-			if rec, err := decodeRecord(stream, raw); err == nil {
+		if own, stream, err := parseSubject(subject); err == nil {
+			if rec, err := decodeRecord(stream, own, raw); err == nil {
 				again, err := encodeRecord(rec)
 				if (err != nil || string(again) != raw) && len(raw) <= maxRecordLen {
 					t.Errorf("%v: %s\n%s", err, raw, again)

@@ -22,7 +22,7 @@ func (f foreign) pass(m stored, raw []byte, fault error) (domain.Recorded, error
 		return domain.Recorded{}, corrupt
 	}
 	r := domain.Recorded{Position: m.position, Raw: raw}
-	if stream, err := parseSubject(m.subject); err == nil {
+	if _, stream, err := parseSubject(m.subject); err == nil {
 		r.Stream = stream
 	}
 	return r, nil

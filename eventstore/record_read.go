@@ -1,14 +1,10 @@
 package eventstore
 
 import (
-	"encoding/hex"
 	"errors"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"github.com/oklog/ulid/v2"
 
 	"github.com/chancery-dev/chancery/domain"
 )
@@ -25,10 +21,10 @@ type recordReader struct {
 	fault error
 }
 
-// decodeRecord is the inverse of encodeRecord. The stream is the one of the
-// subject that the record lies on; the record must name exactly that one. The
-// result shares memory with s.
-func decodeRecord(stream domain.Stream, s string) (record, error) {
+// decodeRecord is the inverse of encodeRecord. The record must name the stream
+// that it lies on, whose Subject is given beside it. The result shares memory
+// with s.
+func decodeRecord(stream domain.Stream, subject, s string) (record, error) {
 	if !utf8.ValidString(s) {
 		return record{}, errForm
 	}
@@ -38,7 +34,7 @@ func decodeRecord(stream domain.Stream, s string) (record, error) {
 	rec.ID = r.ulid(`,"id":`)
 	r.literal(`,"source":"chancery"`)
 	rec.Type = domain.EventType(r.text(`,"type":`))
-	if r.text(`,"subject":`) != stream.Subject() {
+	if r.text(`,"subject":`) != subject {
 		r.fail(errSubject)
 	}
 	rec.Time = r.time(`,"time":`)
@@ -227,183 +223,4 @@ func (r *recordReader) directory(d *domain.Details) {
 		}
 	}
 	d.Note = r.optional(`,"note":`)
-}
-
-// parsed checks a member's text; an absent one (which is "") stays zero.
-func parsed[T any](r *recordReader, s string, parse func(string) (T, error)) T {
-	var zero T
-	if s == "" || r.fault != nil {
-		return zero
-	}
-	v, err := parse(s)
-	if err != nil {
-		r.fail(errForm)
-		return zero
-	}
-	return v
-}
-
-func (r *recordReader) fail(err error) {
-	if r.fault == nil {
-		r.fault = err
-	}
-	r.rest = ""
-}
-
-func (r *recordReader) skip(s string) bool {
-	rest, ok := strings.CutPrefix(r.rest, s)
-	if ok {
-		r.rest = rest
-	}
-	return ok
-}
-
-func (r *recordReader) literal(s string) {
-	if !r.skip(s) {
-		r.fail(errForm)
-	}
-}
-
-// more reads what follows an element of a list: a comma, or its end.
-func (r *recordReader) more(end byte) bool {
-	if r.skip(`,`) {
-		return true
-	}
-	r.literal(string(end))
-	return false
-}
-
-func (r *recordReader) list() []string {
-	if r.skip(`]`) {
-		return nil
-	}
-	var l []string
-	for more := true; more; more = r.more(']') {
-		l = append(l, r.text(``))
-	}
-	return l
-}
-
-// optional reads a member that is left out when it is empty.
-func (r *recordReader) optional(prefix string) string {
-	if !r.skip(prefix) {
-		return ""
-	}
-	s := r.text(``)
-	if s == "" {
-		r.fail(errForm)
-	}
-	return s
-}
-
-func (r *recordReader) text(prefix string) string {
-	r.literal(prefix)
-	r.literal(`"`)
-	for i := 0; i < len(r.rest); i++ {
-		switch c := r.rest[i]; {
-		case c == '"':
-			s := r.rest[:i]
-			r.rest = r.rest[i+1:]
-			return s
-		case c == '\\':
-			return r.unescape(i)
-		case escaped(c):
-			r.fail(errForm)
-			return ""
-		}
-	}
-	r.fail(errForm)
-	return ""
-}
-
-// unescape reads the rest of a string whose first escape is at i.
-func (r *recordReader) unescape(i int) string {
-	var b strings.Builder
-	for b.WriteString(r.rest[:i]); i < len(r.rest); {
-		c := r.rest[i]
-		switch {
-		case c == '"':
-			r.rest = r.rest[i+1:]
-			return b.String()
-		case c != '\\':
-			if escaped(c) {
-				r.fail(errForm)
-				return ""
-			}
-			b.WriteByte(c)
-			i++
-		default:
-			decoded, n := unescapeByte(r.rest[i:])
-			if n == 0 {
-				r.fail(errForm)
-				return ""
-			}
-			b.WriteByte(decoded)
-			i += n
-		}
-	}
-	r.fail(errForm)
-	return ""
-}
-
-// unescapeByte reads one escape as recordWriter.text writes it and gives its
-// length, 0 for any other.
-func unescapeByte(s string) (c byte, n int) {
-	if len(s) >= 2 && (s[1] == '"' || s[1] == '\\') {
-		return s[1], 2
-	}
-	if len(s) < 6 || s[:4] != `\u00` {
-		return 0, 0
-	}
-	high, low := strings.IndexByte(hexDigits, s[4]), strings.IndexByte(hexDigits, s[5])
-	if high < 0 || low < 0 {
-		return 0, 0
-	}
-	c = byte(high<<4 | low) //nolint:gosec // both are below 16.
-	if !escaped(c) || c == '"' || c == '\\' {
-		return 0, 0
-	}
-	return c, 6
-}
-
-func (r *recordReader) uint(prefix string) uint64 {
-	r.literal(prefix)
-	n := 0
-	for n < len(r.rest) && '0' <= r.rest[n] && r.rest[n] <= '9' {
-		n++
-	}
-	v, err := strconv.ParseUint(r.rest[:n], 10, 64)
-	if err != nil || v == 0 || r.rest[0] == '0' {
-		r.fail(errForm)
-		return 0
-	}
-	r.rest = r.rest[n:]
-	return v
-}
-
-func (r *recordReader) ulid(prefix string) ulid.ULID {
-	s := r.text(prefix)
-	u, err := ulid.ParseStrict(s)
-	if err != nil || u.String() != s {
-		r.fail(errForm)
-	}
-	return u
-}
-
-func (r *recordReader) time(prefix string) time.Time {
-	s := r.text(prefix)
-	t, err := time.Parse(timeLayout, s)
-	if err != nil || t.Format(timeLayout) != s {
-		r.fail(errForm)
-	}
-	return t
-}
-
-func (r *recordReader) hash(prefix string, h *[32]byte) {
-	s := r.text(prefix)
-	if b, err := hex.DecodeString(s); err == nil && len(b) == len(h) && strings.ToLower(s) == s {
-		copy(h[:], b)
-		return
-	}
-	r.fail(errForm)
 }
