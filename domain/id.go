@@ -46,13 +46,25 @@ func (k KekID) String() string { return hex.EncodeToString(k[:]) }
 // ParseKekID reads what [KekID.String] writes and nothing else.
 func ParseKekID(s string) (KekID, error) {
 	var k KekID
-	if len(s) != 2*len(k) || strings.ToLower(s) != s {
-		return KekID{}, Errorf(CodeInvalidID, "a key id has 32 lower-case hexadecimal digits")
-	}
-	if _, err := hex.Decode(k[:], []byte(s)); err != nil {
+	if !DecodeHex(k[:], s) {
 		return KekID{}, Errorf(CodeInvalidID, "a key id has 32 lower-case hexadecimal digits")
 	}
 	return k, nil
+}
+
+// DecodeHex fills out with the bytes of lower-case hexadecimal digits: two for
+// each byte, and nothing else. false: s is not that.
+func DecodeHex(out []byte, s string) bool {
+	if len(s) != hex.EncodedLen(len(out)) {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; 'A' <= c && c <= 'F' {
+			return false
+		}
+	}
+	_, err := hex.Decode(out, []byte(s))
+	return err == nil
 }
 
 // String gives the canonical ULID text.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -56,11 +57,56 @@ func BlockFiles(dir, stream string) ([]BlockFile, error) {
 	return files, err
 }
 
+// ReadBlock reads a block, into the memory of one before if there is room.
+func ReadBlock(b BlockFile, room []byte) ([]byte, error) {
+	f, err := os.Open(b.Path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // only read.
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	size := int(info.Size())
+	if cap(room) < size {
+		room = make([]byte, size)
+	}
+	n, err := io.ReadFull(f, room[:size])
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) { // it was cut since
+		err = nil
+	}
+	return room[:n], err
+}
+
+// firstSequence gives the sequence of the message with which a block begins.
+func firstSequence(path string) (uint64, bool) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, false
+	}
+	defer f.Close() //nolint:errcheck // only read.
+	var head [12]byte
+	if _, err := io.ReadFull(f, head[:]); err != nil || BlockCompressed(head[:]) {
+		return 0, false
+	}
+	sequence := binary.LittleEndian.Uint64(head[4:])
+	return sequence, sequence&(BlockIsErased|BlockIsTombstone) == 0
+}
+
 func streamsDir(dir string) string {
 	return filepath.Join(dir, "jetstream", "$G", "streams")
 }
 
 func messagesDir(dir, stream string) string { return filepath.Join(streamsDir(dir), stream, "msgs") }
+
+// compressedBlock begins a block that is compressed.
+const compressedBlock = "cmp"
+
+// BlockCompressed says whether the server compressed a block's content.
+func BlockCompressed(content []byte) bool {
+	return len(content) >= len(compressedBlock) && string(content[:len(compressedBlock)]) == compressedBlock
+}
 
 // wholeRecords gives how many bytes of a block's part are whole records, and
 // the highest sequence of a message among them.

@@ -1,12 +1,13 @@
 package eventstore
 
 import (
-	"encoding/hex"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
+
+	"github.com/chancery-dev/chancery/domain"
 )
 
 // parsed checks a member's text; an absent one (which is "") stays zero.
@@ -192,11 +193,7 @@ func inTimeLayout(s string) bool {
 }
 
 func (r *recordReader) hash(prefix string, h *[32]byte) {
-	s := r.text(prefix)
-	if len(s) == hex.EncodedLen(len(h)) && strings.ToLower(s) == s {
-		if _, err := hex.Decode(h[:], []byte(s)); err == nil {
-			return
-		}
+	if !domain.DecodeHex(h[:], r.text(prefix)) {
+		r.fail(errForm)
 	}
-	r.fail(errForm)
 }

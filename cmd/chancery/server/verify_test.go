@@ -249,7 +249,7 @@ func TestVerifyFlippedBytes(t *testing.T) {
 			content := mustRead(t, name)
 			for at := range content {
 				content[at] ^= 1 << (at % 8)
-				b := block{stream: stream, number: 1, expires: stream == eventstore.AccessStream}
+				b := block{records: scanner(t, stream), expires: stream == eventstore.AccessStream}
 				if _, err := b.check(content); err == nil {
 					mustDo(t, os.WriteFile(name, content, 0o600))
 					whole := copyData(t, cfg)
@@ -273,6 +273,13 @@ func TestVerifyFlippedBytes(t *testing.T) {
 	}
 }
 
+func scanner(t *testing.T, stream string) *eventstore.BlockScanner {
+	t.Helper()
+	s, err := eventstore.NewBlockScanner(stream, 1)
+	mustDo(t, err)
+	return s
+}
+
 // TestTornNewestMessage: what a crash leaves at the end of a log keeps nothing
 // from working, and verify says what it is. Whole messages behind a damage are
 // not thrown away for it.
@@ -281,7 +288,7 @@ func TestTornNewestMessage(t *testing.T) {
 	name := blocks(t, cfg, eventstore.EventsStream)[0]
 	content := mustRead(t, name)
 	torn := append(bytes.Clone(content), content[:40]...)
-	b := block{stream: eventstore.EventsStream, number: 1}
+	b := block{records: scanner(t, eventstore.EventsStream)}
 	if _, err := b.check(content); err != nil {
 		t.Fatal(err)
 	}
