@@ -81,7 +81,7 @@ func ParseDekID(s string) (DekID, error) {
 
 // ULID gives the 16 bytes behind the prefix. The id must be valid.
 func (a AgentID) ULID() ulid.ULID {
-	u, err := parseULID(strings.TrimPrefix(string(a), AgentPrefix))
+	u, err := IDBytes(string(a), AgentPrefix)
 	if err != nil {
 		return ulid.ULID{}
 	}
@@ -136,12 +136,18 @@ func validID(s string, dot bool) bool {
 }
 
 func checkPrefixed(s, prefix string) error {
+	_, err := IDBytes(s, prefix)
+	return err
+}
+
+// IDBytes gives the 16 bytes of an id that is a prefix and a canonical ULID;
+// else invalid_id.
+func IDBytes(s, prefix string) (ulid.ULID, error) {
 	rest, ok := strings.CutPrefix(s, prefix)
 	if !ok {
-		return Errorf(CodeInvalidID, "the id must start with %s", prefix)
+		return ulid.ULID{}, Errorf(CodeInvalidID, "the id must start with %s", prefix)
 	}
-	_, err := parseULID(rest)
-	return err
+	return parseULID(rest)
 }
 
 func parseULID(s string) (ulid.ULID, error) {

@@ -377,10 +377,12 @@ func TestAccessHole(t *testing.T) {
 	if err := l.js.DeleteStream(t.Context(), AccessStream); err != nil {
 		t.Fatal(err)
 	}
-	stream, err := l.js.CreateStream(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var stream jetstream.Stream
+	waitFor(t, func() (made bool) { // the server may still be removing the one before
+		var err error
+		stream, err = l.js.CreateStream(t.Context(), config)
+		return err == nil
+	})
 	for i := range 5 {
 		mustAppendAccess(t, l, i)
 	}

@@ -10,7 +10,7 @@ import (
 
 // schema is the version of everything in the file: bump it with any change of
 // a table, a key, a row or the fold, and files of before are folded anew.
-const schema = 3
+const schema = 4
 
 // table is one bucket of the file.
 type table uint8
@@ -96,15 +96,26 @@ func (ts *tables) rows(t table) *rows {
 	return r
 }
 
-// Keys. Ids are of [A-Za-z0-9_.-], so a zero byte ends one and keys sort as
-// their ids do. Tags may hold anything and are preceded by their length.
+// Keys. The ids of organizations and scopes are ULIDs behind a prefix, so 16
+// bytes and the kind say it all. Other ids are of [A-Za-z0-9_.-], so a zero byte
+// ends one. Keys sort as their ids do. Tags may hold anything and are preceded
+// by their length.
 
+// scopeKey is in front of everything that belongs to a scope: 33 bytes.
 func scopeKey(org domain.OrgID, s domain.Scope) []byte {
-	k := make([]byte, 0, len(org)+len(s.Kind)+len(s.ID)+3+domain.MaxIDLen)
-	k = append(append(k, org...), 0)
-	k = append(append(k, s.Kind...), 0)
-	return append(append(k, s.ID...), 0)
+	k := make([]byte, 0, 33+1+64) // room for the id of a secret, mostly
+	of, err := domain.IDBytes(string(org), domain.OrgPrefix)
+	id, failed := domain.IDBytes(s.ID, s.Kind.Prefix())
+	if err != nil || failed != nil || s.Kind == "" {
+		// No such scope is let in anywhere; it must not be taken for another.
+		k = append(append(k, noScope...), org...)
+		return append(append(append(append(append(k, 0), s.Kind...), 0), s.ID...), 0)
+	}
+	return append(append(append(k, of[:]...), s.Kind[0]), id[:]...)
 }
+
+// noScope has no kind where the others do.
+const noScope = "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00"
 
 func secretKey(r domain.SecretRef) []byte { return append(scopeKey(r.Org, r.Scope), r.ID...) }
 
