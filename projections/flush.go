@@ -11,7 +11,7 @@ const (
 	// flushBytes is how large the young layer grows before it goes into the
 	// file, foldBytes while the store catches up: the more rows go at once, the
 	// more of them share a page.
-	flushBytes, foldBytes = 4 << 20, 48 << 20
+	flushBytes, foldBytes = 4 << 20, 32 << 20
 	// flushEvery is how long a row waits for others at most.
 	flushEvery = 2 * time.Second
 )
@@ -52,6 +52,8 @@ func (s *Store) flush() error {
 	switch {
 	case s.layers.Load().old != l: // discarded: the file is another one
 		err = nil
+	case s.db != nil && l.bulk != nil:
+		err = l.bulk.flush(s.db, l)
 	case s.db != nil:
 		err = s.db.Update(func(tx *bbolt.Tx) error { return l.write(tx) })
 	}
@@ -70,7 +72,7 @@ func (s *Store) beginFlush() *layer {
 	defer s.applying.Unlock()
 	now := s.layers.Load()
 	if now.old == nil && now.young.events > 0 {
-		now = &layers{young: &layer{}, old: now.young, flushes: now.flushes}
+		now = &layers{young: &layer{bulk: now.young.bulk}, old: now.young, flushes: now.flushes}
 		s.layers.Store(now)
 	}
 	return now.old
@@ -91,8 +93,11 @@ func (s *Store) endFlush(l *layer) {
 }
 
 // flushAll writes every layer into the file. The caller holds flushing and
-// applying, and the file is open.
+// applying, and the file is open. What a bulk has not merged is given up.
 func (s *Store) flushAll() error {
+	if b := s.bulk(); b != nil {
+		return b.runs.close()
+	}
 	now := s.layers.Load()
 	if now.old == nil && now.young.events == 0 {
 		return nil
@@ -116,7 +121,7 @@ func (s *Store) limit() int {
 	if s.progress.answers.Load() {
 		return flushBytes
 	}
-	return foldBytes
+	return s.foldBytes
 }
 
 // makeRoom has a full layer flushed. It waits only while the one before is

@@ -24,6 +24,9 @@ type layer struct {
 	tables [tableCount]*btree.BTreeG[entry] // nil where there is nothing
 	bytes  int                              // of keys and rows, those replaced since included
 	events int
+	// bulk is not nil in one; then deferred tables have their rows in loose.
+	bulk  *bulk
+	loose [tableCount]looseRows
 }
 
 func newLayerTable() *btree.BTreeG[entry] {
@@ -39,8 +42,16 @@ type layerWriter struct {
 
 func newLayerWriter(l *layer) *layerWriter { return &layerWriter{layer: *l} }
 
-// put keeps key and row.
+// put keeps key and row, in a bulk those of deferred tables loose.
 func (w *layerWriter) put(t table, key, row []byte) {
+	w.bytes += len(key) + len(row)
+	if w.bulk != nil && deferred(t) {
+		w.loose[t].put(key, row)
+		return
+	}
+	if w.bulk != nil && sought(t) {
+		w.bulk.known.add(t, key)
+	}
 	switch {
 	case w.tables[t] == nil:
 		w.tables[t] = newLayerTable()
@@ -49,7 +60,6 @@ func (w *layerWriter) put(t table, key, row []byte) {
 	}
 	w.own[t] = true
 	w.tables[t].Set(entry{key, row})
-	w.bytes += len(key) + len(row)
 }
 
 // write puts all rows into the file, table by table in the order of the keys.

@@ -14,10 +14,14 @@ type rows struct {
 	file   *bbolt.Bucket
 	layers []*btree.BTreeG[entry] // newest first, none of them nil
 	writer *layerWriter           // of a fold
+	known  *bloom                 // if not nil, no other key is there
 }
 
 // Get gives a key's row, nil if there is none.
 func (r *rows) Get(key []byte) []byte {
+	if r.known != nil && !r.known.has(r.table, key) {
+		return nil
+	}
 	for _, l := range r.layers {
 		if e, ok := l.Get(entry{key: key}); ok {
 			return e.row
@@ -38,6 +42,7 @@ func (r *rows) put(key, row []byte) error {
 	before := r.writer.tables[r.table]
 	r.writer.put(r.table, key, row)
 	switch after := r.writer.tables[r.table]; {
+	case after == nil: // loose
 	case before == nil:
 		r.layers = append([]*btree.BTreeG[entry]{after}, r.layers...)
 	case before != after:

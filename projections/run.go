@@ -71,11 +71,14 @@ func (s *Store) follow(ctx context.Context, log Source) error {
 	if err := s.greet(ctx, log); err != nil {
 		return err
 	}
+	if err := s.beginBulk(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	var parts sync.WaitGroup
 	defer parts.Wait()
 	defer cancel(nil)
-	q := newQueue(s.o.BatchEvents, s.o.BatchBytes)
+	q := s.newQueue()
 	parts.Go(func() { q.fill(ctx, log.Follow(ctx, s.Position())) })
 	parts.Go(func() { s.heartbeats(ctx, log, cancel) })
 	parts.Go(func() {
@@ -91,13 +94,21 @@ func (s *Store) follow(ctx context.Context, log Source) error {
 		case err != nil:
 			return &logError{err: err}
 		}
-		if err := s.apply(batch); err != nil {
-			return err
-		}
-		if err := s.makeRoom(ctx); err != nil {
+		if err := s.take(ctx, batch); err != nil {
 			return err
 		}
 	}
+}
+
+// take applies a batch and leaves room for the next. A bulk ends before it
+// reaches the position from which on the store answers.
+func (s *Store) take(ctx context.Context, batch []domain.Recorded) error {
+	if b := s.bulk(); b != nil && batch[len(batch)-1].Position >= b.until {
+		if err := s.finishBulk(); err != nil {
+			return err
+		}
+	}
+	return errors.Join(s.apply(batch), s.makeRoom(ctx))
 }
 
 // greet hears from the log for the first time, however long that takes, and
@@ -242,6 +253,9 @@ func (s *Store) catchUp(ctx context.Context, log Source) error {
 		}
 	}
 	if err == nil {
+		err = s.beginBulk()
+	}
+	if err == nil {
 		err = s.readAll(ctx, log.Read(ctx, s.Position()))
 	}
 	if head, applied := s.Status(); err == nil && applied < head.Head {
@@ -276,7 +290,7 @@ func (s *Store) applyAll(ctx context.Context, events iter.Seq2[domain.Recorded, 
 	var reading sync.WaitGroup
 	defer reading.Wait()
 	defer cancel()
-	q := newQueue(s.o.BatchEvents, s.o.BatchBytes)
+	q := s.newQueue()
 	reading.Go(func() { q.fill(ctx, events) })
 	for {
 		batch, err := q.take(ctx)
@@ -286,7 +300,7 @@ func (s *Store) applyAll(ctx context.Context, events iter.Seq2[domain.Recorded, 
 		case err != nil:
 			return err
 		}
-		if err := errors.Join(s.apply(batch), s.makeRoom(ctx)); err != nil {
+		if err := s.take(ctx, batch); err != nil {
 			return err
 		}
 	}

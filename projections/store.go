@@ -105,6 +105,10 @@ type Store struct {
 	// flushed says that it was done.
 	flushing      sync.Mutex
 	full, flushed chan struct{}
+	// Of how long a log on an empty file is filled in bulk, and how large a
+	// layer grows while the store catches up: constants but in tests.
+	bulkWorth uint64
+	foldBytes int
 	// file guards db: held for reading as long as a transaction reads, for
 	// writing while the file is replaced or closed.
 	file        sync.RWMutex
@@ -148,7 +152,7 @@ func Open(o Options) (*Store, error) {
 
 // openAsIs opens the store over the file as it is. errDamaged: it can't be used.
 func openAsIs(o Options) (*Store, error) {
-	s := &Store{o: o, full: make(chan struct{}, 1), flushed: make(chan struct{}, 1)}
+	s := &Store{o: o, full: make(chan struct{}, 1), flushed: make(chan struct{}, 1), bulkWorth: bulkWorth, foldBytes: foldBytes}
 	s.layers.Store(noLayers())
 	s.directories.cache.capacity = o.CachedGrants
 	if err := s.load(); err != nil {
@@ -188,6 +192,7 @@ func (s *Store) discard() error {
 	s.applying.Lock()
 	defer s.applying.Unlock()
 	s.anchor = checkpoint{}
+	bulk := s.bulk()
 	s.layers.Store(noLayers())
 	s.progress.restart(checkpoint{}, true)
 	s.file.Lock()
@@ -196,6 +201,9 @@ func (s *Store) discard() error {
 		return ErrClosed
 	}
 	err := s.db.Close()
+	if bulk != nil {
+		err = errors.Join(err, bulk.runs.close())
+	}
 	s.db = nil
 	if err != nil {
 		return err

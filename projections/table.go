@@ -83,6 +83,9 @@ func (ts *tables) rows(t table) *rows {
 	if ts.over == nil {
 		return r
 	}
+	if b := ts.over.young.bulk; b != nil && sought(t) {
+		r.known = b.known
+	}
 	young := ts.over.young.tables[t]
 	if ts.writer != nil {
 		young = ts.writer.tables[t]

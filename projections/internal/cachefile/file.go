@@ -27,6 +27,7 @@ const (
 
 	KeyBoot   = "boot"   // in Host: the boot id of the last opening
 	KeyClean  = "clean"  // in Host: there after a clean shutdown
+	KeyFill   = "fill"   // in Host: there while the file is filled, and no fold of anything
 	KeySchema = "schema" // in Meta
 )
 
@@ -116,6 +117,9 @@ func (f Format) Distrusted(tx *bbolt.Tx, boot string) string {
 		return "written by another version"
 	}
 	host := tx.Bucket([]byte(Host))
+	if host.Get([]byte(KeyFill)) != nil {
+		return "its filling was not finished"
+	}
 	if host.Get([]byte(KeyClean)) != nil {
 		return ""
 	}
@@ -186,6 +190,22 @@ func (f Format) Open(path, boot string) (db *bbolt.DB, err error) {
 		err = errors.Join(err, db.Close())
 	}
 	return db, err
+}
+
+// Fill marks the file as one that is being filled in no order: [Format.Look]
+// distrusts it, however it is left, until Filled has ended that.
+func Fill(db *bbolt.DB) error {
+	return db.Update(func(tx *bbolt.Tx) error { return tx.Bucket([]byte(Host)).Put([]byte(KeyFill), []byte{}) })
+}
+
+// Filled takes the mark away, in one transaction with the last that is missing.
+func Filled(db *bbolt.DB, last func(*bbolt.Tx) error) error {
+	return db.Update(func(tx *bbolt.Tx) error {
+		if err := last(tx); err != nil {
+			return err
+		}
+		return tx.Bucket([]byte(Host)).Delete([]byte(KeyFill))
+	})
 }
 
 // Close sets the clean mark when everything before it is on disk, and closes
