@@ -1,9 +1,6 @@
 package projections
 
-import (
-	"hash/maphash"
-	"math/bits"
-)
+import "math/bits"
 
 const (
 	// bloomBits for each key and bloomHashes keep false answers below 1%.
@@ -12,10 +9,9 @@ const (
 	maxBloom = 64 << 20 * 8
 )
 
-// bloom remembers keys, and may take another for one of them (B. Bloom,
-// Space/time trade-offs in hash coding with allowable errors, 1970).
+// bloom remembers hashes of keys, and may take another for one of them (B.
+// Bloom, Space/time trade-offs in hash coding with allowable errors, 1970).
 type bloom struct {
-	seed maphash.Seed
 	bits []uint64
 	mask uint64
 }
@@ -23,32 +19,27 @@ type bloom struct {
 // newBloom makes a filter for about as many keys.
 func newBloom(keys uint64) *bloom {
 	size := uint64(1) << bits.Len64(min(max(keys, 64)*bloomBits, maxBloom)-1)
-	return &bloom{seed: maphash.MakeSeed(), bits: make([]uint64, size/64), mask: size - 1}
+	return &bloom{bits: make([]uint64, size/64), mask: size - 1}
 }
 
-// places gives two numbers of a key, of which the others are sums (Kirsch and
-// Mitzenmacher, Less hashing, same performance, 2008).
-func (b *bloom) places(t table, key []byte) (at, step uint64) {
-	h := maphash.Bytes(b.seed, key) ^ uint64(t)*0x9e3779b97f4a7c15
-	return h, bits.RotateLeft64(h, 32)*0x9e3779b97f4a7c15 | 1
-}
+// step is added to a hash to give the next place (Kirsch and Mitzenmacher, Less
+// hashing, same performance, 2008).
+func step(hash uint64) uint64 { return bits.RotateLeft64(hash, 32)*0x9e3779b97f4a7c15 | 1 }
 
-func (b *bloom) add(t table, key []byte) {
-	at, step := b.places(t, key)
-	for range bloomHashes {
+func (b *bloom) add(hash uint64) {
+	for at, n := hash, 0; n < bloomHashes; n++ {
 		b.bits[at&b.mask/64] |= 1 << (at % 64)
-		at += step
+		at += step(hash)
 	}
 }
 
-// has says false only of keys that were not added.
-func (b *bloom) has(t table, key []byte) bool {
-	at, step := b.places(t, key)
-	for range bloomHashes {
+// has says false only of hashes that were not added.
+func (b *bloom) has(hash uint64) bool {
+	for at, n := hash, 0; n < bloomHashes; n++ {
 		if b.bits[at&b.mask/64]&(1<<(at%64)) == 0 {
 			return false
 		}
-		at += step
+		at += step(hash)
 	}
 	return true
 }

@@ -20,9 +20,8 @@ const (
 
 // bulk is the filling of an empty file from a long log. Secrets come in any
 // order, so rows that go into the file while the log is read touch most pages
-// each time. Those of the tables that a fold writes and never reads are kept in
-// sorted runs instead, and go into the file at the end, in the order of their
-// keys.
+// each time. Those of all large tables are kept in sorted runs instead, and go
+// into the file at the end, in the order of their keys.
 //
 // Until then the file is no fold of anything, and says so: it is folded anew
 // when the process ends before. It takes no checkpoint, and answers nobody:
@@ -31,13 +30,12 @@ type bulk struct {
 	until uint64
 	runs  *sortedRuns
 	mark  []byte // the checkpoint of what was flushed
-	known *bloom // the keys in tables in which most of what is looked for is not there
 	// failed is why a layer could not be flushed: nobody knows how much of it was.
 	failed error
 }
 
-// deferred says whether a table's rows can wait for the end of a bulk: no fold
-// reads them.
+// deferred says that no fold reads a table: its rows need not be found before
+// the end of a bulk.
 func deferred(t table) bool {
 	switch t { //nolint:exhaustive // folds read the others.
 	case tableValues, tableHistory, tableCategories, tableTags, tableNames, tableDeksCurrent:
@@ -46,9 +44,15 @@ func deferred(t table) bool {
 	return false
 }
 
-// sought says whether a table's keys are remembered: with most events a fold
-// looks for what is new.
-func sought(t table) bool { return t == tableSecrets || t == tableDeleted || t == tableClaims }
+// sought says that a fold looks single rows of a table up, mostly such as are
+// not there: in a bulk they are looked for in the runs.
+func sought(t table) bool {
+	switch t { //nolint:exhaustive // the others are small, or folds walk along them.
+	case tableSecrets, tableDeleted, tableClaims, tableIdempotency:
+		return true
+	}
+	return false
+}
 
 // beginBulk fills an empty file in bulk, if the log is worth it.
 func (s *Store) beginBulk() error {
@@ -70,7 +74,7 @@ func (s *Store) beginBulk() error {
 	if err != nil {
 		return err
 	}
-	b := &bulk{until: head.Head, runs: runs, known: newBloom(2 * head.Head)}
+	b := &bulk{until: head.Head, runs: runs}
 	s.layers.Store(&layers{young: &layer{bulk: b}, flushes: s.layers.Load().flushes})
 	return cachefile.Fill(s.db)
 }
@@ -97,7 +101,7 @@ func (b *bulk) flush(db *bbolt.DB, l *layer) error {
 }
 
 func (b *bulk) take(db *bbolt.DB, l *layer) error {
-	if err := b.runs.add(&l.loose); err != nil {
+	if err := b.runs.add(l); err != nil {
 		return err
 	}
 	if meta := l.tables[tableMeta]; meta != nil {
@@ -106,7 +110,7 @@ func (b *bulk) take(db *bbolt.DB, l *layer) error {
 		}
 	}
 	for t, rows := range l.tables {
-		if rows == nil || table(t) == tableMeta {
+		if rows == nil || table(t) == tableMeta || sought(table(t)) {
 			continue
 		}
 		w := bulkWriter{db: db, table: table(t), fill: pageFill, rows: scatteredRows}
@@ -151,7 +155,7 @@ func (s *Store) finishBulk() error {
 // merge puts all rows of the runs into the file, then the checkpoint.
 func (b *bulk) merge(db *bbolt.DB) error {
 	for t := range tableCount {
-		if len(b.runs.runs[t]) == 0 {
+		if len(b.runs.of(t)) == 0 {
 			continue
 		}
 		w := bulkWriter{db: db, table: t, fill: mergeFill, rows: orderedRows}

@@ -43,6 +43,12 @@ func foldBatch(db *bbolt.DB, over *layers, mark checkpoint, batch []domain.Recor
 		}
 		return f.put(tableMeta, []byte(keyCheckpoint), f.mark.encode())
 	})
+	if b := over.young.bulk; b != nil {
+		// What was taken for missing may not have been read.
+		if failed := b.runs.err(); failed != nil {
+			err = failed
+		}
+	}
 	if err != nil {
 		return nil, mark, err
 	}

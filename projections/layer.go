@@ -49,9 +49,6 @@ func (w *layerWriter) put(t table, key, row []byte) {
 		w.loose[t].put(key, row)
 		return
 	}
-	if w.bulk != nil && sought(t) {
-		w.bulk.known.add(t, key)
-	}
 	switch {
 	case w.tables[t] == nil:
 		w.tables[t] = newLayerTable()

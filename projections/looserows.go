@@ -31,24 +31,38 @@ func (l *looseRows) put(key, row []byte) {
 	if last < 0 || cap(l.chunks[last])-len(l.chunks[last]) < need {
 		l.chunks, last = append(l.chunks, make([]byte, 0, max(need, looseChunk))), last+1
 	}
-	c := l.chunks[last]
-	l.begin = append(l.begin, place(last)<<32|place(len(c))) //nolint:gosec // not negative.
-	c = binary.AppendUvarint(c, uint64(len(key)))
-	if row == nil {
-		c = append(c, removedRow)
-	} else {
-		c = binary.AppendUvarint(c, uint64(len(row))+1)
-	}
-	l.chunks[last] = append(append(c, key...), row...)
+	l.begin = append(l.begin, place(last)<<32|place(len(l.chunks[last]))) //nolint:gosec // not negative.
+	l.chunks[last] = appendRow(l.chunks[last], key, row)
 }
 
 // at gives the key of the row at a place, and all of the row as it lies.
 func (l *looseRows) at(p place) (key, whole []byte) {
 	rest := l.chunks[p>>32][p&(1<<32-1):]
-	size, n := binary.Uvarint(rest)
-	row, m := binary.Uvarint(rest[n:])
+	key, _, size := cutRow(rest)
+	return key, rest[:size]
+}
+
+// appendRow appends a row whole.
+func appendRow(out, key, row []byte) []byte {
+	out = binary.AppendUvarint(out, uint64(len(key)))
+	if row == nil {
+		return append(append(out, removedRow), key...)
+	}
+	out = binary.AppendUvarint(out, uint64(len(row))+1)
+	return append(append(out, key...), row...)
+}
+
+// cutRow reads the row that lies whole in front, and says how long it is there.
+func cutRow(whole []byte) (key, row []byte, size uint64) {
+	keySize, n := binary.Uvarint(whole)
+	rowSize, m := binary.Uvarint(whole[n:])
 	head := uint64(n + m) //nolint:gosec // at most 20.
-	return rest[head : head+size], rest[:head+size+row-min(row, 1)]
+	key = whole[head : head+keySize]
+	if rowSize == removedRow {
+		return key, nil, head + keySize
+	}
+	size = head + keySize + rowSize - 1
+	return key, whole[head+keySize : size], size
 }
 
 // sorted shows what is left in the order of the keys: of rows with the same key

@@ -14,18 +14,18 @@ type rows struct {
 	file   *bbolt.Bucket
 	layers []*btree.BTreeG[entry] // newest first, none of them nil
 	writer *layerWriter           // of a fold
-	known  *bloom                 // if not nil, no other key is there
+	runs   *sortedRuns            // in place of the file, if not nil
 }
 
 // Get gives a key's row, nil if there is none.
 func (r *rows) Get(key []byte) []byte {
-	if r.known != nil && !r.known.has(r.table, key) {
-		return nil
-	}
 	for _, l := range r.layers {
 		if e, ok := l.Get(entry{key: key}); ok {
 			return e.row
 		}
+	}
+	if r.runs != nil {
+		return r.runs.get(r.table, key)
 	}
 	return r.file.Get(key)
 }

@@ -6,49 +6,169 @@ import (
 	"container/heap"
 	"encoding/binary"
 	"errors"
+	"hash/maphash"
 	"io"
 	"os"
+	"sort"
+	"sync"
 )
 
-// runBuffer is read or written of a run at once: one for each run of a table
-// while they are merged.
-const runBuffer = 32 << 10
+const (
+	// runBuffer is read or written of a run at once: one for each run of a
+	// table while they are merged.
+	runBuffer = 32 << 10
+	// runStride is of how many rows one is remembered, to find the others by.
+	runStride = 16
+)
 
 // sortedRuns keeps rows out of memory until all of them can be put into a
 // table in the order of its keys. A run is what one layer has of one table. All
 // of them lie in one file, which is worth nothing once it is closed.
+//
+// One goroutine adds runs, others may look rows up meanwhile.
 type sortedRuns struct {
 	path string
 	file *os.File
-	size int64
-	runs [tableCount][]run // oldest first
+	size int64 // belongs to who adds
+	seed maphash.Seed
+
+	mu     sync.RWMutex
+	runs   [tableCount][]run // oldest first; what is there does not change
+	failed error             // of looking up
 }
 
 // run is where the rows of one table lie, each as looseRows has it.
-type run struct{ offset, size int64 }
+type run struct {
+	offset, size int64
+	// Of a run in which rows are looked up: its keys, and where every
+	// runStride'th row lies.
+	keys    *bloom
+	strides []stride
+}
+
+type stride struct {
+	key    []byte
+	offset int64
+}
 
 // newSortedRuns makes the file anew.
 func newSortedRuns(path string) (*sortedRuns, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // beside the projection.
-	return &sortedRuns{path: path, file: file}, err
+	return &sortedRuns{path: path, file: file, seed: maphash.MakeSeed()}, err
 }
 
 func (r *sortedRuns) close() error { return errors.Join(r.file.Close(), os.Remove(r.path)) }
 
-// add makes a run of each table's rows.
-func (r *sortedRuns) add(tables *[tableCount]looseRows) error {
+func (r *sortedRuns) of(t table) []run {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.runs[t]
+}
+
+// add makes a run of each table of a layer that is deferred or sought.
+func (r *sortedRuns) add(l *layer) error {
 	w := bufio.NewWriterSize(r.file, 8*runBuffer)
-	for t := range tables {
-		begin := r.size
-		tables[t].sorted(func(whole []byte) {
-			n, _ := w.Write(whole) // its error is Flush's
-			r.size += int64(n)
-		})
-		if r.size > begin {
-			r.runs[t] = append(r.runs[t], run{offset: begin, size: r.size - begin})
+	var added [tableCount]run
+	for t := range tableCount {
+		b := runBuilder{to: w, at: r.size, seed: r.seed, run: run{offset: r.size}}
+		l.loose[t].sorted(b.put)
+		if rows := l.tables[t]; rows != nil && sought(t) {
+			b.keys = newBloom(uint64(rows.Len())) //nolint:gosec // not negative.
+			var whole []byte
+			rows.Scan(func(e entry) bool {
+				whole = appendRow(whole[:0], e.key, e.row)
+				b.put(whole)
+				return true
+			})
+		}
+		b.size = b.at - b.offset
+		added[t], r.size = b.run, b.at
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for t, run := range added {
+		if run.size > 0 {
+			r.runs[t] = append(r.runs[t], run)
 		}
 	}
-	return w.Flush()
+	return nil
+}
+
+// runBuilder writes one run.
+type runBuilder struct {
+	run
+	to   *bufio.Writer
+	seed maphash.Seed
+	at   int64
+	rows int
+}
+
+func (b *runBuilder) put(whole []byte) {
+	if b.keys != nil {
+		key, _, _ := cutRow(whole)
+		b.keys.add(maphash.Bytes(b.seed, key))
+		if b.rows++; b.rows%runStride == 1 {
+			b.strides = append(b.strides, stride{key: bytes.Clone(key), offset: b.at})
+		}
+	}
+	n, _ := b.to.Write(whole) // its error is Flush's
+	b.at += int64(n)
+}
+
+// get looks a row up in the runs of a sought table; nil: there is none, or it
+// could not be read, which err then tells.
+func (r *sortedRuns) get(t table, key []byte) []byte {
+	hash := maphash.Bytes(r.seed, key)
+	runs := r.of(t)
+	for i := len(runs) - 1; i >= 0; i-- {
+		if !runs[i].keys.has(hash) {
+			continue
+		}
+		row, found, err := r.find(&runs[i], key)
+		if err != nil {
+			r.mu.Lock()
+			r.failed = err
+			r.mu.Unlock()
+		}
+		if found || err != nil {
+			return row
+		}
+	}
+	return nil
+}
+
+// err is why a row could not be read.
+func (r *sortedRuns) err() error {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.failed
+}
+
+func (r *sortedRuns) find(of *run, key []byte) (row []byte, found bool, err error) {
+	behind := sort.Search(len(of.strides), func(i int) bool { return bytes.Compare(of.strides[i].key, key) > 0 })
+	if behind == 0 {
+		return nil, false, nil
+	}
+	end := of.offset + of.size
+	if behind < len(of.strides) {
+		end = of.strides[behind].offset
+	}
+	begin := of.strides[behind-1].offset
+	part := make([]byte, end-begin)
+	if _, err := r.file.ReadAt(part, begin); err != nil {
+		return nil, false, err
+	}
+	for len(part) > 0 {
+		k, row, size := cutRow(part)
+		if bytes.Equal(k, key) {
+			return row, true, nil
+		}
+		part = part[size:]
+	}
+	return nil, false, nil
 }
 
 // merge shows what is left of a table's rows in the order of the keys: of those
@@ -56,8 +176,9 @@ func (r *sortedRuns) add(tables *[tableCount]looseRows) error {
 // show returns.
 func (r *sortedRuns) merge(t table, show func(key, row []byte) error) error {
 	var m runHeap
-	for i, run := range r.runs[t] {
-		c := &runCursor{age: len(r.runs[t]) - i, rest: bufio.NewReaderSize(io.NewSectionReader(r.file, run.offset, run.size), runBuffer)}
+	runs := r.of(t)
+	for i, run := range runs {
+		c := &runCursor{age: len(runs) - i, rest: bufio.NewReaderSize(io.NewSectionReader(r.file, run.offset, run.size), runBuffer)}
 		if ok, err := c.next(); err != nil {
 			return err
 		} else if ok {

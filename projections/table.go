@@ -84,7 +84,7 @@ func (ts *tables) rows(t table) *rows {
 		return r
 	}
 	if b := ts.over.young.bulk; b != nil && sought(t) {
-		r.known = b.known
+		r.runs = b.runs
 	}
 	young := ts.over.young.tables[t]
 	if ts.writer != nil {
