@@ -70,7 +70,7 @@ func (s *Store) beginBulk() error {
 	case s.bulk() != nil:
 		return nil
 	}
-	runs, err := newSortedRuns(s.o.Path + ".runs")
+	runs, err := newSortedRuns(s.o.Path+".runs", 3*head.Head)
 	if err != nil {
 		return err
 	}
@@ -159,8 +159,7 @@ func (b *bulk) merge(db *bbolt.DB) error {
 			continue
 		}
 		w := bulkWriter{db: db, table: t, fill: mergeFill, rows: orderedRows}
-		err := b.runs.merge(t, w.copy)
-		if err = w.end(err); err != nil {
+		if err := w.end(w.drain(b.runs.ordered(t))); err != nil {
 			return err
 		}
 	}
@@ -185,11 +184,17 @@ type bulkWriter struct {
 	done int // in this transaction
 }
 
-// copy is put for rows that do not stay as they are.
-func (w *bulkWriter) copy(key, row []byte) error {
-	both := make([]byte, len(key)+len(row))
-	copy(both[copy(both, key):], row)
-	return w.put(both[:len(key):len(key)], both[len(key):])
+// drain puts what comes in parts, until an error.
+func (w *bulkWriter) drain(parts <-chan orderedRowsPart) (err error) {
+	for p := range parts {
+		if err == nil {
+			err = p.err
+		}
+		for i := 0; i < len(p.rows) && err == nil; i++ {
+			err = w.put(p.rows[i].key, p.rows[i].row)
+		}
+	}
+	return err
 }
 
 func (w *bulkWriter) put(key, row []byte) (err error) {

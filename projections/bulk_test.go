@@ -163,7 +163,7 @@ func TestBulkInterrupted(t *testing.T) {
 func TestSortedRuns(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "runs")
 	rapid.Check(t, func(t *rapid.T) {
-		runs, err := newSortedRuns(path)
+		runs, err := newSortedRuns(path, 100)
 		if err != nil {
 			t.Fatal(err)
 		}

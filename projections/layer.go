@@ -49,6 +49,9 @@ func (w *layerWriter) put(t table, key, row []byte) {
 		w.loose[t].put(key, row)
 		return
 	}
+	if w.bulk != nil && sought(t) {
+		w.bulk.runs.know(key)
+	}
 	switch {
 	case w.tables[t] == nil:
 		w.tables[t] = newLayerTable()

@@ -19,6 +19,9 @@ type rows struct {
 
 // Get gives a key's row, nil if there is none.
 func (r *rows) Get(key []byte) []byte {
+	if r.runs != nil && !r.runs.mayHave(key) {
+		return nil
+	}
 	for _, l := range r.layers {
 		if e, ok := l.Get(entry{key: key}); ok {
 			return e.row

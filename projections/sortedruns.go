@@ -31,6 +31,9 @@ type sortedRuns struct {
 	file *os.File
 	size int64 // belongs to who adds
 	seed maphash.Seed
+	// known are the keys of all rows that may be sought, also of those that are
+	// in no run yet. It belongs to who looks up.
+	known *bloom
 
 	mu     sync.RWMutex
 	runs   [tableCount][]run // oldest first; what is there does not change
@@ -51,10 +54,10 @@ type stride struct {
 	offset int64
 }
 
-// newSortedRuns makes the file anew.
-func newSortedRuns(path string) (*sortedRuns, error) {
+// newSortedRuns makes the file anew, for about as many rows that are sought.
+func newSortedRuns(path string, rows uint64) (*sortedRuns, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // beside the projection.
-	return &sortedRuns{path: path, file: file, seed: maphash.MakeSeed()}, err
+	return &sortedRuns{path: path, file: file, seed: maphash.MakeSeed(), known: newBloom(rows)}, err
 }
 
 func (r *sortedRuns) close() error { return errors.Join(r.file.Close(), os.Remove(r.path)) }
@@ -117,6 +120,12 @@ func (b *runBuilder) put(whole []byte) {
 	n, _ := b.to.Write(whole) // its error is Flush's
 	b.at += int64(n)
 }
+
+// know remembers that a row may be sought.
+func (r *sortedRuns) know(key []byte) { r.known.add(maphash.Bytes(r.seed, key)) }
+
+// mayHave says false where no row has a key, in no table that is sought.
+func (r *sortedRuns) mayHave(key []byte) bool { return r.known.has(maphash.Bytes(r.seed, key)) }
 
 // get looks a row up in the runs of a sought table; nil: there is none, or it
 // could not be read, which err then tells.
@@ -208,6 +217,45 @@ func (r *sortedRuns) merge(t table, show func(key, row []byte) error) error {
 		}
 	}
 	return nil
+}
+
+// orderedRowsPart are some of a table's rows, in the order of the keys; err is
+// why there are no more.
+type orderedRowsPart struct {
+	rows []entry
+	err  error
+}
+
+const (
+	partRows     = 1024
+	partsWaiting = 4
+)
+
+// ordered gives what merge shows, which it does meanwhile. The channel must be
+// emptied.
+func (r *sortedRuns) ordered(t table) <-chan orderedRowsPart {
+	parts := make(chan orderedRowsPart, partsWaiting)
+	go func() {
+		defer close(parts)
+		var part orderedRowsPart
+		var bytes []byte
+		part.err = r.merge(t, func(key, row []byte) error {
+			if need := len(key) + len(row); cap(bytes)-len(bytes) < need {
+				bytes = make([]byte, 0, max(need, looseChunk))
+			}
+			begin := len(bytes)
+			bytes = append(append(bytes, key...), row...)
+			both := bytes[begin:len(bytes):len(bytes)]
+			part.rows = append(part.rows, entry{key: both[:len(key):len(key)], row: both[len(key):]})
+			if len(part.rows) == partRows {
+				parts <- part
+				part.rows = make([]entry, 0, partRows)
+			}
+			return nil
+		})
+		parts <- part
+	}()
+	return parts
 }
 
 // runCursor walks one run.
