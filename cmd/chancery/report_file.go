@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/chancery-dev/chancery/reports"
 )
@@ -83,81 +82,4 @@ func readManifest(name string) (m reports.Manifest, err error) {
 		return m, fmt.Errorf("%s holds no manifest: %w", name, err)
 	}
 	return line.Manifest, nil
-}
-
-// progress tells on a terminal how far a report has come; elsewhere it is
-// silent. It is shown from the second on that the report takes.
-type progress struct {
-	a     *app
-	on    bool
-	begun time.Time
-	last  time.Time
-	drawn bool
-}
-
-func newProgress(a *app) *progress {
-	_, on := terminal(a.stderr)
-	return &progress{a: a, on: on, begun: time.Now()}
-}
-
-const (
-	progressAfter = time.Second
-	progressPause = 100 * time.Millisecond
-	progressWidth = 30 // characters of the bar
-)
-
-func (p *progress) due() bool {
-	now := time.Now()
-	if !p.on || now.Sub(p.begun) < progressAfter || now.Sub(p.last) < progressPause {
-		return false
-	}
-	p.last, p.drawn = now, true
-	return true
-}
-
-// show is told how many records of how many were read.
-func (p *progress) show(read, total uint64) {
-	if total == 0 || !p.due() {
-		return
-	}
-	fmt.Fprintf(p.a.stderr, "\r\x1b[K%s %d of %d records", bar(read, total), read, total)
-}
-
-func bar(read, total uint64) string {
-	full := int(min(read, total) * progressWidth / total) //nolint:gosec // at most the width.
-	line := make([]byte, progressWidth)
-	for i := range line {
-		line[i] = '.'
-		if i < full {
-			line[i] = '#'
-		}
-	}
-	return "[" + string(line) + "]"
-}
-
-// reader counts what a server sends: how much will come is not known.
-func (p *progress) reader(r io.Reader) io.Reader {
-	return &progressReader{p: p, r: r}
-}
-
-type progressReader struct {
-	p     *progress
-	r     io.Reader
-	bytes int64
-}
-
-// Read implements io.Reader.
-func (r *progressReader) Read(b []byte) (int, error) {
-	n, err := r.r.Read(b)
-	if r.bytes += int64(n); r.p.due() {
-		fmt.Fprintf(r.p.a.stderr, "\r\x1b[K%d KiB", r.bytes>>10)
-	}
-	return n, err
-}
-
-// end takes the line away.
-func (p *progress) end() {
-	if p.drawn {
-		fmt.Fprint(p.a.stderr, "\r\x1b[K")
-	}
 }

@@ -134,10 +134,20 @@ func TestProgressBar(t *testing.T) {
 			t.Errorf("%d: %s", read, got)
 		}
 	}
-	// No terminal: silent, and the bytes pass.
+	// No terminal: silent at first, then a line, and the bytes pass.
 	p := newProgress(&app{stderr: io.Discard})
 	text, err := io.ReadAll(p.reader(strings.NewReader("bytes")))
 	if p.on || err != nil || string(text) != "bytes" {
 		t.Errorf("%v %q", err, text)
+	}
+	var lines strings.Builder
+	p = newProgress(&app{stderr: &lines})
+	p.show(1, 10)
+	p.begun = p.begun.Add(-progressLines)
+	p.show(5, 10)
+	p.show(6, 10)
+	p.end()
+	if want := bar(5, 10) + " 5 of 10 records\n"; lines.String() != want {
+		t.Errorf("%q, want %q", lines.String(), want)
 	}
 }

@@ -40,7 +40,9 @@ same by itself where it finds that it must.`,
 			if err != nil {
 				return err
 			}
-			position, err := server.Rebuild(cmd.Context(), cfg)
+			bar := newProgress(a)
+			position, err := server.Rebuild(cmd.Context(), cfg, bar.show)
+			bar.end()
 			if err != nil {
 				return err
 			}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/chancery-dev/chancery/domain"
 	"github.com/chancery-dev/chancery/eventstore"
 	"github.com/chancery-dev/chancery/kms"
 	"github.com/chancery-dev/chancery/projections"
@@ -19,10 +20,16 @@ import (
 
 // Rebuild throws the projections of both logs away and folds them anew. The
 // server must be stopped. It gives the position of the events that the new
-// projection has reached.
-func Rebuild(ctx context.Context, cfg Config) (position uint64, err error) {
+// projection has reached; show is told of it on the way, and of the log's head.
+func Rebuild(ctx context.Context, cfg Config, show func(done, total uint64)) (position uint64, err error) {
 	err = withState(ctx, cfg, func(b *broker, path string) error {
-		state, err := projections.Open(projections.Options{Path: path, Now: time.Now, Logger: cfg.Logger}) //nolint:contextcheck // opening a file cannot be cut short.
+		o := projections.Options{Path: path, Now: time.Now, Logger: cfg.Logger}
+		var state *projections.Store
+		o.Applied = func(batch []domain.Recorded) {
+			head, _ := state.Status()
+			show(batch[len(batch)-1].Position, head.Head)
+		}
+		state, err := projections.Open(o) //nolint:contextcheck // opening a file cannot be cut short.
 		if err != nil {
 			return err
 		}
