@@ -32,7 +32,7 @@ func (f *fold) putDestruction(position uint64, secret []byte, d domain.KeyDestro
 func decodeDestruction(row []byte) (domain.KeyDestroyed, error) {
 	s := scan(row)
 	subject := s.text()
-	d := domain.KeyDestroyed{KekIDs: scanList(s, s.kek)}
+	d := domain.KeyDestroyed{KekIDs: scanList(s, &s.memory.keks, s.kek)}
 	if err := s.end(); err != nil {
 		return domain.KeyDestroyed{}, err
 	}

@@ -28,22 +28,24 @@ func (s *Store) History(q domain.HistoryQuery) (page domain.HistoryPage, err err
 		if q.Ascending {
 			step = c.Next
 		}
-		for k, row := startHistory(c, prefix, q); bytes.HasPrefix(k, prefix); k, row = step() {
-			if len(page.Entries) == limit {
-				page.More = true
-				return nil
-			}
+		var rows pageRows
+		for k, row := startHistory(c, prefix, q); bytes.HasPrefix(k, prefix) && !page.More; k, row = step() {
 			version := k[len(prefix):]
-			if len(version) != 8 {
+			switch {
+			case len(version) != 8:
 				return errRow
+			case len(rows) == limit:
+				page.More = true
+			default:
+				rows = append(rows, pageRow{row: row, version: binary.BigEndian.Uint64(version)})
 			}
-			e, err := decodeHistory(q.Ref, binary.BigEndian.Uint64(version), row)
-			if err != nil {
-				return err
-			}
-			page.Entries = append(page.Entries, e)
 		}
-		return nil
+		page.Entries = make([]domain.HistoryEntry, 0, len(rows))
+		stream := domain.SecretStream{Ref: q.Ref}
+		return rows.decode(func(_ string, version uint64, s *scanner) error {
+			page.Entries = append(page.Entries, domain.HistoryEntry{})
+			return scanHistory(&page.Entries[len(page.Entries)-1], stream, q.Ref, version, s)
+		})
 	})
 	if err != nil {
 		return domain.HistoryPage{}, err

@@ -25,30 +25,17 @@ func examineOf(n int) int {
 func (s *Store) ListSecrets(ctx context.Context, q domain.SecretQuery) (page domain.SecretPage, err error) {
 	limit, examine := limitOf(q.Limit), examineOf(q.Examine)
 	err = s.view(func(ts *tables) error {
-		looked := 0
-		walk := join{cursors: ts.candidates(q, &looked)}
-		for {
-			id, more := walk.find(examine)
-			if !more {
-				return nil
-			}
-			if id != nil {
-				if err := ts.listed(q, id, walk.cursors[0].row, &page); err != nil {
-					return err
-				}
-				walk.cursors[0].next()
-			}
-			if walk.cursors[0].id == nil {
-				return nil
-			}
-			if len(page.Secrets) == limit || looked >= examine {
-				page.Next = domain.SecretID(walk.decided)
-				return nil
-			}
-			if looked%256 == 0 && ctx.Err() != nil {
-				return ctx.Err()
-			}
+		rows, next, err := ts.listed(ctx, q, limit, examine)
+		if err != nil {
+			return err
 		}
+		page.Next, page.Secrets = domain.SecretID(next), make([]domain.Secret, 0, len(rows))
+		return rows.decode(func(id string, _ uint64, s *scanner) error {
+			page.Secrets = append(page.Secrets, domain.Secret{})
+			ref := domain.SecretRef{Org: q.Org, Scope: q.Scope, ID: domain.SecretID(id)}
+			_, err := scanSecret(&page.Secrets[len(page.Secrets)-1], ref, s)
+			return err
+		})
 	})
 	if err != nil {
 		return domain.SecretPage{}, err
@@ -80,21 +67,41 @@ func (ts *tables) candidates(q domain.SecretQuery, looked *int) []*idCursor {
 // whole says whether the candidates' rows are the secrets' own.
 func whole(q domain.SecretQuery) bool { return q.Category == "" && len(q.Tags) == 0 && q.Text == "" }
 
-// listed adds a candidate to the page if its text fits.
-func (ts *tables) listed(q domain.SecretQuery, id, row []byte, page *domain.SecretPage) error {
-	ref := domain.SecretRef{Org: q.Org, Scope: q.Scope, ID: domain.SecretID(id)}
-	if whole(q) {
-		s, err := decodeSecret(ref, row)
-		page.Secrets = append(page.Secrets, s.Secret)
-		return err
-	}
-	if q.Text != "" && !bytes.Contains(id, []byte(q.Text)) {
-		name := ts.at(tableNames).Get(append(scopeKey(q.Org, q.Scope), id...))
-		if !bytes.Contains(name, []byte(q.Text)) {
-			return nil
+// listed finds the rows of a page, and the id behind which the next one begins.
+func (ts *tables) listed(ctx context.Context, q domain.SecretQuery, limit, examine int) (rows pageRows, next []byte, err error) {
+	looked := 0
+	walk := join{cursors: ts.candidates(q, &looked)}
+	for {
+		id, more := walk.find(examine)
+		if !more {
+			return rows, nil, nil
+		}
+		if id != nil {
+			row := walk.cursors[0].row
+			if !whole(q) {
+				row = ts.fitting(q, id)
+			}
+			if row != nil {
+				rows = append(rows, pageRow{id: id, row: row})
+			}
+			walk.cursors[0].next()
+		}
+		switch {
+		case walk.cursors[0].id == nil:
+			return rows, nil, nil
+		case len(rows) == limit || looked >= examine:
+			return rows, walk.decided, nil
+		case looked%256 == 0 && ctx.Err() != nil:
+			return nil, nil, ctx.Err()
 		}
 	}
-	s, err := ts.state(ref)
-	page.Secrets = append(page.Secrets, s.Secret)
-	return err
+}
+
+// fitting gives the row of a candidate whose text fits, else nil.
+func (ts *tables) fitting(q domain.SecretQuery, id []byte) []byte {
+	key := append(scopeKey(q.Org, q.Scope), id...)
+	if q.Text != "" && !bytes.Contains(id, []byte(q.Text)) && !bytes.Contains(ts.at(tableNames).Get(key), []byte(q.Text)) {
+		return nil
+	}
+	return ts.at(tableSecrets).Get(key)
 }

@@ -59,11 +59,12 @@ func list[T any](p *pen, items []T, write func(T)) {
 // scanner reads a row. Its strings share one copy of the row, so nothing of
 // it points into the file. After a fault it gives zero values.
 type scanner struct {
-	rest string
-	err  error
+	rest   string
+	err    error
+	memory *rowMemory
 }
 
-func scan(row []byte) *scanner { return &scanner{rest: string(row)} }
+func scan(row []byte) *scanner { return &scanner{rest: string(row), memory: new(rowMemory)} }
 
 func (s *scanner) fail() {
 	s.rest, s.err = "", errRow
@@ -103,7 +104,7 @@ func (s *scanner) flag() bool      { return s.byte() == 1 }
 func (s *scanner) text() string    { return s.take(s.number()) }
 func (s *scanner) time() time.Time { return fromMillis(s.number()) }
 
-func scanList[T any](s *scanner, read func() T) []T {
+func scanList[T any](s *scanner, memory *slab[T], read func() T) []T {
 	n := s.number()
 	if n == 0 {
 		return nil
@@ -113,7 +114,7 @@ func scanList[T any](s *scanner, read func() T) []T {
 		s.fail()
 		return nil
 	}
-	items := make([]T, 0, n)
+	items := memory.take(n, s.memory.more)
 	for range n {
 		items = append(items, read())
 	}

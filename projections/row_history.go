@@ -68,11 +68,16 @@ func decodeHistoryHead(row []byte) (historyHead, error) {
 	return h, s.err
 }
 
-func decodeHistory(ref domain.SecretRef, version uint64, row []byte) (domain.HistoryEntry, error) {
-	s := scan(row)
+func decodeHistory(ref domain.SecretRef, version uint64, row []byte) (e domain.HistoryEntry, err error) {
+	err = scanHistory(&e, domain.SecretStream{Ref: ref}, ref, version, scan(row))
+	return e, err
+}
+
+// scanHistory fills an entry of a secret, whose stream is given beside it.
+func scanHistory(e *domain.HistoryEntry, stream domain.Stream, ref domain.SecretRef, version uint64, s *scanner) error {
 	h := scanHistoryHead(s)
-	e := domain.HistoryEntry{At: fromMillis(h.at), Position: s.number()}
-	e.Stream, e.Version = domain.SecretStream{Ref: ref}, version
+	e.At, e.Position = fromMillis(h.at), s.number()
+	e.Stream, e.Version = stream, version
 	e.ID = s.ulid()
 	e.Type = domain.EventType(s.text())
 	e.Time = s.time()
@@ -83,20 +88,20 @@ func decodeHistory(ref domain.SecretRef, version uint64, row []byte) (domain.His
 	}
 	e.Details = s.details()
 	e.Details.Scope, e.Details.SecretID = ref.Scope, ref.ID
-	return e, s.end()
+	return s.end()
 }
 
 func (s *scanner) details() domain.Details {
 	var d domain.Details
-	d.KekIDs = scanList(s, s.kek)
-	d.Fields = scanList(s, func() domain.FieldMetadata {
+	d.KekIDs = scanList(s, &s.memory.keks, s.kek)
+	d.Fields = scanList(s, &s.memory.metadata, func() domain.FieldMetadata {
 		return domain.FieldMetadata{
 			Key: domain.FieldKey(s.text()), Sensitivity: domain.Sensitivity(s.text()), DekID: s.dek(),
 		}
 	})
 	d.Changes.Name = scanChange(s, s.text)
 	d.Changes.Category = scanChange(s, s.text)
-	d.Changes.Tags = scanChange(s, func() []string { return scanList(s, s.text) })
+	d.Changes.Tags = scanChange(s, func() []string { return scanList(s, &s.memory.texts, s.text) })
 	d.Changes.RotateEvery = scanChange(s, func() domain.RotateEvery { return domain.RotateEvery(s.number()) }) //nolint:gosec // as written above.
 	d.Changes.ExpiresAt = scanChange(s, s.time)
 	return d

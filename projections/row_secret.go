@@ -47,18 +47,23 @@ func (r secretRow) encode() []byte {
 	return p.row
 }
 
-func decodeSecret(ref domain.SecretRef, row []byte) (secretRow, error) {
-	s := scan(row)
-	r := secretRow{Secret: domain.Secret{Ref: ref, Version: s.number(), Head: s.number()}}
-	r.since = s.number()
+func decodeSecret(ref domain.SecretRef, row []byte) (r secretRow, err error) {
+	r.since, err = scanSecret(&r.Secret, ref, scan(row))
+	return r, err
+}
+
+// scanSecret fills a secret and gives since, see secretRow.
+func scanSecret(r *domain.Secret, ref domain.SecretRef, s *scanner) (since uint64, err error) {
+	r.Ref, r.Version, r.Head = ref, s.number(), s.number()
+	since = s.number()
 	r.Exists = s.flag()
 	r.Name, r.Category = s.text(), s.text()
-	r.Tags = scanList(s, s.text)
-	r.KekIDs = scanList(s, s.kek)
+	r.Tags = scanList(s, &s.memory.texts, s.text)
+	r.KekIDs = scanList(s, &s.memory.keks, s.kek)
 	r.CreatedAt, r.CreatedBy = s.time(), s.text()
 	r.UpdatedAt, r.UpdatedBy = s.time(), s.text()
 	r.Incarnation = s.number()
-	r.Fields = scanList(s, func() domain.SecretField {
+	r.Fields = scanList(s, &s.memory.fields, func() domain.SecretField {
 		return domain.SecretField{
 			Key: domain.FieldKey(s.text()), Sensitivity: domain.Sensitivity(s.text()),
 			Version: s.number(), UpdatedAt: s.time(), UpdatedBy: s.text(), DekID: s.dek(),
@@ -66,7 +71,7 @@ func decodeSecret(ref domain.SecretRef, row []byte) (secretRow, error) {
 	})
 	r.RotateEvery, r.ExpiresAt = domain.RotateEvery(s.number()), s.time() //nolint:gosec // as written above.
 	r.DeletedAt = s.time()
-	return r, s.end()
+	return since, s.end()
 }
 
 func (p *pen) kek(k domain.KekID) { p.raw(k[:]) }
