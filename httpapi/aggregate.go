@@ -24,18 +24,39 @@ func aggregateOf(s domain.Secret) (wire.Aggregate, error) {
 
 // metadataOf encodes a secret without any value.
 func metadataOf(s domain.Secret) wire.Aggregate {
+	return metadataIn(&s, make([]wire.AggregateField, 0, len(s.Fields)))
+}
+
+// pageOf encodes the metadata of many.
+func pageOf(secrets []domain.Secret) wire.Aggregates {
+	size := 0
+	for i := range secrets {
+		size += len(secrets[i].Fields)
+	}
+	page, fields := make(wire.Aggregates, 0, len(secrets)), make([]wire.AggregateField, size)
+	for i := range secrets {
+		n := len(secrets[i].Fields)
+		page = append(page, metadataIn(&secrets[i], fields[:0:n]))
+		fields = fields[n:]
+	}
+	return page
+}
+
+// metadataIn is metadataOf with room for the fields.
+func metadataIn(s *domain.Secret, fields []wire.AggregateField) wire.Aggregate {
 	a := wire.Aggregate{
 		SecretID: string(s.Ref.ID), Scope: string(s.Ref.Scope.Kind), ScopeID: s.Ref.Scope.ID,
 		SecretName: s.Name, Category: s.Category, Tags: s.Tags, Version: s.Version,
 		CreatedAt: wire.NewTime(s.CreatedAt), CreatedBy: s.CreatedBy,
 		UpdatedAt: wire.NewTime(s.UpdatedAt), UpdatedBy: s.UpdatedBy,
-		Fields:      make([]wire.AggregateField, 0, len(s.Fields)),
+		Fields:      fields,
 		RotateEvery: s.RotateEvery.String(), ExpiresAt: wire.TimeOrNil(s.ExpiresAt),
 	}
 	if a.Tags == nil {
 		a.Tags = []string{}
 	}
-	for _, f := range s.Fields {
+	for i := range s.Fields {
+		f := &s.Fields[i]
 		a.Fields = append(a.Fields, wire.AggregateField{
 			Key: string(f.Key), Sensitivity: string(f.Sensitivity), Version: f.Version,
 			UpdatedAt: wire.NewTime(f.UpdatedAt), UpdatedBy: f.UpdatedBy,

@@ -4,7 +4,6 @@ import (
 	"errors"
 
 	"github.com/chancery-dev/chancery/domain"
-	"github.com/chancery-dev/chancery/httpapi/wire"
 )
 
 func errSecretNotFound() error {
@@ -41,11 +40,7 @@ func listSecrets(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	rows := make(wire.Aggregates, 0, len(found.Secrets))
-	for _, s := range found.Secrets {
-		rows = append(rows, metadataOf(s))
-	}
-	return answer{data: rows, page: p.next(string(found.Next))}, c.allowed()
+	return answer{data: pageOf(found.Secrets), page: p.next(string(found.Next))}, c.allowed()
 }
 
 // getSecret answers with a secret and all that it holds, or with its metadata

@@ -46,41 +46,40 @@ func (t Time) AppendJSON(b []byte) []byte {
 		return append(append(append(b, '"'), t.String()...), '"')
 	}
 	hour, minute, second := u.Clock()
-	b = append(b, '"')
-	b = appendDigits(b, year, 4)
-	b = appendDigits(append(b, '-'), int(month), 2)
-	b = appendDigits(append(b, '-'), day, 2)
-	b = appendDigits(append(b, 'T'), hour, 2)
-	b = appendDigits(append(b, ':'), minute, 2)
-	b = appendDigits(append(b, ':'), second, 2)
-	b = appendDigits(append(b, '.'), u.Nanosecond()/int(time.Millisecond), 3)
-	return append(b, 'Z', '"')
-}
-
-func appendDigits(b []byte, n, width int) []byte {
+	milli := u.Nanosecond() / int(time.Millisecond)
 	at := len(b)
-	b = append(b, "0000"[:width]...)
-	for i := at + width - 1; i >= at; i-- {
-		b[i] = byte('0' + n%10)
-		n /= 10
-	}
+	b = append(b, `"0000-00-00T00:00:00.000Z"`...)
+	text := b[at:]
+	putTwo(text[1:], year/100)
+	putTwo(text[3:], year%100)
+	putTwo(text[6:], int(month))
+	putTwo(text[9:], day)
+	putTwo(text[12:], hour)
+	putTwo(text[15:], minute)
+	putTwo(text[18:], second)
+	putTwo(text[21:], milli/10)
+	text[23] = byte('0' + milli%10)
 	return b
 }
 
+func putTwo(b []byte, n int) { b[0], b[1] = byte('0'+n/10), byte('0'+n%10) }
+
 // AppendJSON implements [Appender].
-func (a Aggregate) AppendJSON(b []byte) []byte {
+func (a Aggregate) AppendJSON(b []byte) []byte { return a.append(b) }
+
+func (a *Aggregate) append(b []byte) []byte {
 	b = AppendText(append(b, `{"secretId":`...), a.SecretID)
 	b = AppendText(append(b, `,"scope":`...), a.Scope)
 	b = AppendText(append(b, `,"scopeId":`...), a.ScopeID)
 	b = AppendText(append(b, `,"secretName":`...), a.SecretName)
 	b = AppendText(append(b, `,"category":`...), a.Category)
-	b = appendList(append(b, `,"tags":`...), a.Tags, AppendText)
+	b = appendEach(append(b, `,"tags":`...), a.Tags, func(tag *string, b []byte) []byte { return AppendText(b, *tag) })
 	b = strconv.AppendUint(append(b, `,"version":`...), a.Version, 10)
 	b = a.CreatedAt.AppendJSON(append(b, `,"createdAt":`...))
 	b = AppendText(append(b, `,"createdBy":`...), a.CreatedBy)
 	b = a.UpdatedAt.AppendJSON(append(b, `,"updatedAt":`...))
 	b = AppendText(append(b, `,"updatedBy":`...), a.UpdatedBy)
-	b = appendList(append(b, `,"fields":`...), a.Fields, func(b []byte, f AggregateField) []byte { return f.AppendJSON(b) })
+	b = appendEach(append(b, `,"fields":`...), a.Fields, (*AggregateField).append)
 	b = optional(b, `,"rotateEvery":`, a.RotateEvery)
 	if a.ExpiresAt != nil {
 		b = a.ExpiresAt.AppendJSON(append(b, `,"expiresAt":`...))
@@ -88,8 +87,7 @@ func (a Aggregate) AppendJSON(b []byte) []byte {
 	return append(b, '}')
 }
 
-// AppendJSON implements [Appender].
-func (f AggregateField) AppendJSON(b []byte) []byte {
+func (f *AggregateField) append(b []byte) []byte {
 	b = AppendText(append(b, `{"key":`...), f.Key)
 	b = AppendText(append(b, `,"sensitivity":`...), f.Sensitivity)
 	b = strconv.AppendUint(append(b, `,"version":`...), f.Version, 10)
@@ -103,7 +101,7 @@ func (f AggregateField) AppendJSON(b []byte) []byte {
 
 // AppendJSON implements [Appender].
 func (s Secret) AppendJSON(b []byte) []byte {
-	b = s.Aggregate.AppendJSON(append(b, `{"aggregate":`...))
+	b = s.Aggregate.append(append(b, `{"aggregate":`...))
 	if s.Envelopes == nil {
 		return append(b, `,"envelopes":null}`...)
 	}
@@ -133,7 +131,9 @@ func (e Envelope) AppendJSON(b []byte) []byte {
 }
 
 // AppendJSON implements [Appender].
-func (h HistoryEntry) AppendJSON(b []byte) []byte {
+func (h HistoryEntry) AppendJSON(b []byte) []byte { return h.append(b) }
+
+func (h *HistoryEntry) append(b []byte) []byte {
 	b = append(b, '{')
 	if h.Kind != "" {
 		b = append(AppendText(append(b, `"kind":`...), h.Kind), ',')
@@ -148,10 +148,7 @@ func (h HistoryEntry) AppendJSON(b []byte) []byte {
 	b = AppendText(append(b, `,"keyId":`...), h.Actor.KeyID)
 	b = strconv.AppendUint(append(b, `},"version":`...), h.Version, 10)
 	if len(h.Fields) > 0 {
-		b = appendList(append(b, `,"fields":`...), h.Fields, func(b []byte, f HistoryField) []byte {
-			b = AppendText(append(b, `{"key":`...), f.Key)
-			return append(AppendText(append(b, `,"sensitivity":`...), f.Sensitivity), '}')
-		})
+		b = appendEach(append(b, `,"fields":`...), h.Fields, (*HistoryField).append)
 	}
 	if h.Changes != nil {
 		b = appendAny(append(b, `,"changes":`...), h.Changes)
@@ -184,7 +181,7 @@ type Aggregates []Aggregate
 
 // AppendJSON implements [Appender].
 func (a Aggregates) AppendJSON(b []byte) []byte {
-	return appendList(b, a, func(b []byte, a Aggregate) []byte { return a.AppendJSON(b) })
+	return appendEach(b, a, (*Aggregate).append)
 }
 
 // HistoryEntries is a page of a history.
@@ -192,19 +189,25 @@ type HistoryEntries []HistoryEntry
 
 // AppendJSON implements [Appender].
 func (h HistoryEntries) AppendJSON(b []byte) []byte {
-	return appendList(b, h, func(b []byte, h HistoryEntry) []byte { return h.AppendJSON(b) })
+	return appendEach(b, h, (*HistoryEntry).append)
 }
 
-func appendList[T any](b []byte, items []T, one func([]byte, T) []byte) []byte {
+func (f *HistoryField) append(b []byte) []byte {
+	b = AppendText(append(b, `{"key":`...), f.Key)
+	return append(AppendText(append(b, `,"sensitivity":`...), f.Sensitivity), '}')
+}
+
+// appendEach appends a list. Its items are large, so they stay where they are.
+func appendEach[T any](b []byte, items []T, one func(*T, []byte) []byte) []byte {
 	if items == nil {
 		return append(b, "null"...)
 	}
 	b = append(b, '[')
-	for i, item := range items {
+	for i := range items {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = one(b, item)
+		b = one(&items[i], b)
 	}
 	return append(b, ']')
 }
