@@ -58,7 +58,7 @@ func (p pageRows) decode(show func(id string, version uint64, s *scanner) error)
 	for _, r := range p {
 		id, row := rest[:len(r.id)], rest[len(r.id):len(r.id)+len(r.row)]
 		rest = rest[len(r.id)+len(r.row):]
-		if err := show(id, r.version, &scanner{rest: row, memory: memory}); err != nil {
+		if err := show(id, r.version, &scanner{row: row, memory: memory}); err != nil {
 			return err
 		}
 	}

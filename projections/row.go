@@ -59,32 +59,35 @@ func list[T any](p *pen, items []T, write func(T)) {
 // scanner reads a row. Its strings share one copy of the row, so nothing of
 // it points into the file. After a fault it gives zero values.
 type scanner struct {
-	rest   string
+	row    string
+	at     int // an index and no rest: it moves without a pointer being written
 	err    error
 	memory *rowMemory
 }
 
-func scan(row []byte) *scanner { return &scanner{rest: string(row), memory: new(rowMemory)} }
+func scan(row []byte) *scanner { return &scanner{row: string(row), memory: new(rowMemory)} }
 
-func (s *scanner) fail() {
-	s.rest, s.err = "", errRow
-}
+func (s *scanner) fail() { s.at, s.err = len(s.row), errRow }
+
+func (s *scanner) left() uint64 { return uint64(len(s.row) - s.at) } //nolint:gosec // not negative.
 
 func (s *scanner) take(n uint64) string {
-	if n > uint64(len(s.rest)) {
+	if n > s.left() {
 		s.fail()
 		return ""
 	}
-	part := s.rest[:n]
-	s.rest = s.rest[n:]
-	return part
+	begin := s.at
+	s.at += int(n) //nolint:gosec // at most the length.
+	return s.row[begin:s.at]
 }
 
 func (s *scanner) byte() byte {
-	if part := s.take(1); part != "" {
-		return part[0]
+	if s.at >= len(s.row) {
+		s.fail()
+		return 0
 	}
-	return 0
+	s.at++
+	return s.row[s.at-1]
 }
 
 func (s *scanner) number() uint64 {
@@ -110,7 +113,7 @@ func scanList[T any](s *scanner, memory *slab[T], read func() T) []T {
 		return nil
 	}
 	n--
-	if n > uint64(len(s.rest)) { // every item has a byte at least
+	if n > s.left() { // every item has a byte at least
 		s.fail()
 		return nil
 	}
@@ -123,7 +126,7 @@ func scanList[T any](s *scanner, memory *slab[T], read func() T) []T {
 
 // end gives the fault, if any; bytes left over are one.
 func (s *scanner) end() error {
-	if s.rest != "" {
+	if s.left() > 0 {
 		s.fail()
 	}
 	return s.err
