@@ -258,6 +258,9 @@ type Proposed struct {
 	Actor   Actor
 	Origin  Origin
 	Event   Event
+	// Known is a position: who proposes this knows what its stream holds up to
+	// there. It is not recorded, and saves the log from looking; 0 says nothing.
+	Known uint64
 }
 
 // Recorded is an event in the log, or a proven foreign message: something

@@ -29,6 +29,8 @@ type write struct {
 	messages []message
 	// after is the expected position of the subject's last message.
 	after uint64
+	// certain says that it is there: the first attempt need not expect it.
+	certain bool
 	// first expects instead that the whole store is empty, and makes the
 	// messages one atomic batch.
 	first bool
@@ -62,12 +64,12 @@ type appender struct {
 	timing
 }
 
-func (a appender) append(ctx context.Context, stream domain.Stream, after uint64, p domain.Proposed) (domain.Recorded, error) {
+func (a appender) append(ctx context.Context, stream domain.Stream, after uint64, p domain.Proposed, certain bool) (domain.Recorded, error) {
 	m, err := encode(stream, p)
 	if err != nil {
 		return domain.Recorded{}, err
 	}
-	position, err := a.store(ctx, write{messages: []message{m}, after: after})
+	position, err := a.store(ctx, write{messages: []message{m}, after: after, certain: certain})
 	if err != nil {
 		return domain.Recorded{}, err
 	}

@@ -47,7 +47,8 @@ type Embedded struct {
 	unlock func() error
 	stop   func() error // once
 	mu     sync.Mutex
-	syncs  map[string]*blockSync // by stream
+	syncs  map[string]*blockSync  // by stream
+	heads  map[string]*knownHeads // by stream
 	// service is the user of this process, nil where there is no listener and
 	// so nobody to tell it from.
 	service nkeys.KeyPair

@@ -110,6 +110,7 @@ func (x *Executor) ChangeSecret(ctx context.Context, req domain.SecretRequest) (
 		// The state is read before the key is looked up: the same request's
 		// event, coming between, is then found or makes the append conflict. The
 		// other way round it would be taken for a rival's.
+		known := x.State.Position()
 		before, err := x.State.Secret(req.Ref)
 		if err != nil {
 			return domain.SecretResult{}, err
@@ -131,6 +132,7 @@ func (x *Executor) ChangeSecret(ctx context.Context, req domain.SecretRequest) (
 		if event == nil {
 			return domain.SecretResult{Secret: opened, Position: x.State.Position(), Version: opened.Version, At: opened.UpdatedAt}, nil
 		}
+		p.Known = known
 		recorded, err := x.append(ctx, stream, before.Head, p)
 		if errors.Is(err, ErrConflict) {
 			if err := x.catchUp(ctx); err != nil {

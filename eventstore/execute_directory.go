@@ -29,6 +29,7 @@ func (x *Executor) changeDirectory(ctx context.Context, req domain.DirectoryRequ
 	for range maxAttempts {
 		var event domain.Event
 		var version, head uint64
+		known := x.State.Position()
 		refusal := x.State.Directory(req.Org, func(d *domain.Directory) (err error) {
 			version, head = d.Version, d.Head
 			event, err = domain.DecideDirectory(d, req.Command)
@@ -52,7 +53,7 @@ func (x *Executor) changeDirectory(ctx context.Context, req domain.DirectoryRequ
 		if err != nil {
 			return domain.DirectoryResult{}, err
 		}
-		p.Event = event
+		p.Event, p.Known = event, known
 		r, err := x.append(ctx, stream, head, p)
 		if errors.Is(err, ErrConflict) {
 			if err := x.catchUp(ctx); err != nil {

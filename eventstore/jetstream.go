@@ -37,7 +37,8 @@ type JetStream struct {
 	reader[domain.Recorded]
 	appender appender
 	foreign  foreign
-	tail     *tail // nil where others may append too
+	tail     *tail // nil where others may append too, like heads
+	heads    *knownHeads
 	flying   atomic.Int64
 }
 
@@ -61,6 +62,9 @@ func OpenJetStream(ctx context.Context, nc *nats.Conn, o Options) (*JetStream, e
 			return nil, err
 		}
 		l.tail = newTail(status.Head)
+		if e, ok := nc.Opts.InProcessServer.(*Embedded); ok {
+			l.heads = e.headsOf(EventsStream, status.Head)
+		}
 	}
 	l.reader = newReader(&l.jetStreamBroker, o.Logger, allEvents, l.interpret)
 	l.appender = appender{broker: &l.jetStreamBroker, timing: defaultTiming()}
@@ -73,9 +77,30 @@ func (l *JetStream) Append(ctx context.Context, stream domain.Stream, after uint
 	if l.flying.Add(1) > maxFlying {
 		return domain.Recorded{}, fmt.Errorf("%w: too many appends are under way", ErrUnavailable)
 	}
-	r, err := l.appender.append(ctx, stream, after, p)
+	r, err := l.append(ctx, stream, after, p)
 	if err == nil && l.tail != nil {
 		l.tail.add(r)
+	}
+	return r, err
+}
+
+// append appends behind what the heads know, where there are any.
+func (l *JetStream) append(ctx context.Context, stream domain.Stream, after uint64, p domain.Proposed) (domain.Recorded, error) {
+	if l.heads == nil || stream == nil {
+		return l.appender.append(ctx, stream, after, p, false)
+	}
+	certain, leave, err := l.heads.enter(ctx, stream.Subject(), after, p.Known)
+	if err != nil {
+		return domain.Recorded{}, err
+	}
+	r, err := l.appender.append(ctx, stream, after, p, certain)
+	switch {
+	case err == nil:
+		leave(r.Position, headMoved)
+	case errors.Is(err, ErrUncertain):
+		leave(0, headDoubtful)
+	default:
+		leave(0, headStays)
 	}
 	return r, err
 }
@@ -83,6 +108,14 @@ func (l *JetStream) Append(ctx context.Context, stream domain.Stream, after uint
 // Bootstrap implements [Log].
 func (l *JetStream) Bootstrap(ctx context.Context, stream domain.Stream, ps []domain.Proposed) ([]domain.Recorded, error) {
 	rs, err := l.appender.bootstrap(ctx, stream, ps)
+	if l.heads != nil {
+		switch {
+		case err == nil:
+			l.heads.raise(rs[len(rs)-1].Position)
+		case errors.Is(err, ErrUncertain):
+			l.heads.raise(doubtful)
+		}
+	}
 	if err == nil && l.tail != nil {
 		l.tail.add(rs...)
 	}

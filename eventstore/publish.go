@@ -33,7 +33,7 @@ func (b *jetStreamBroker) send(ctx context.Context, w write, attempt int) (uint6
 		case b.group != nil:
 			position, err = b.group.send(ctx, w.messages[0], w.after)
 		default:
-			position, err = b.sendOne(ctx, w.messages[0], w.after)
+			position, err = b.sendAlone(ctx, w, attempt)
 		}
 		return err
 	})
@@ -46,6 +46,19 @@ func (b *jetStreamBroker) durable(ctx context.Context, position uint64) error {
 		return nil
 	}
 	return b.sync.wait(ctx, position)
+}
+
+// sendAlone sends one message, and has its expectation checked unless that is
+// certain.
+func (b *jetStreamBroker) sendAlone(ctx context.Context, w write, attempt int) (uint64, error) {
+	if !w.certain || attempt > 1 {
+		return b.sendOne(ctx, w.messages[0], w.after)
+	}
+	ack, err := b.js.PublishMsg(ctx, natsMessage(w.messages[0]), jetstream.WithExpectStream(b.config.Name))
+	if err != nil {
+		return 0, outcome(err)
+	}
+	return ack.Sequence, nil
 }
 
 // sendOne implements groupSender.

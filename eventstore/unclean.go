@@ -74,6 +74,21 @@ func (e *Embedded) syncOf(ctx context.Context, stream string) (*blockSync, error
 	return s, nil
 }
 
+// headsOf gives where the newest appends to a stream went, which ended at head
+// when it was asked for first. Nobody appended to it before, or through what
+// this gave.
+func (e *Embedded) headsOf(stream string, head uint64) *knownHeads {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.heads[stream] == nil {
+		if e.heads == nil {
+			e.heads = map[string]*knownHeads{}
+		}
+		e.heads[stream] = newKnownHeads(head)
+	}
+	return e.heads[stream]
+}
+
 // bootID identifies this run of the machine, "" where it does not say.
 func bootID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
