@@ -50,12 +50,14 @@ func (p *pool) take(org domain.OrgID, now time.Time) (secretKey, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	o := p.demand(org, now)
-	p.drop(o, now)
+	for len(o.keys) > 0 && tooOld(o.keys[0], now) {
+		p.removeFirst(o)
+	}
 	var k secretKey
 	ok := len(o.keys) > 0
 	if ok {
 		k = *o.keys[0]
-		p.remove(o, 0)
+		p.removeFirst(o)
 	} else {
 		o.target = min(2*o.target, p.most)
 	}
@@ -150,17 +152,23 @@ func (p *pool) lacking(now time.Time) []domain.OrgID {
 
 func (p *pool) drop(o *orgPool, now time.Time) (dropped int) {
 	for i := len(o.keys) - 1; i >= 0; i-- {
-		if now.Sub(o.keys[i].created) >= MaxPoolAge {
-			p.remove(o, i)
+		if tooOld(o.keys[i], now) {
+			o.keys[i].wipe()
+			o.keys = slices.Delete(o.keys, i, i+1)
+			p.held--
 			dropped++
 		}
 	}
 	return dropped
 }
 
-func (p *pool) remove(o *orgPool, i int) {
-	o.keys[i].wipe()
-	o.keys = slices.Delete(o.keys, i, i+1)
+func tooOld(k *secretKey, now time.Time) bool { return now.Sub(k.created) >= MaxPoolAge }
+
+// removeFirst does not move the others: there may be thousands.
+func (p *pool) removeFirst(o *orgPool) {
+	o.keys[0].wipe()
+	o.keys[0] = nil
+	o.keys = o.keys[1:]
 	p.held--
 }
 
