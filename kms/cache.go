@@ -8,25 +8,27 @@ import (
 	"sync/atomic"
 )
 
-// cache keeps loaded keys, at most max, least recently used out first. Keys
-// are loaded once however many ask at the same time, and a slow load holds up
-// only those that wait for the same key. Values are copied in and out; the
-// cache clears its own copy when it drops it.
+// cache keeps loaded keys, at most max. Out goes first what has not been asked
+// for since it last was its turn, oldest first (second chance): so those who
+// find what they ask for only read. Keys are loaded once however many ask at the
+// same time, and a slow load holds up only those that wait for the same key.
+// Values are copied in and out; the cache clears its own copy when it drops it.
 type cache[K comparable, V any] struct {
 	max  int
 	wipe func(*V)
 
 	hits, misses atomic.Uint64
 
-	mu      sync.Mutex
+	mu      sync.RWMutex
 	entries map[K]*list.Element // of *cacheEntry[K, V]
-	recent  list.List           // front: used last
+	turns   list.List           // back: the next whose turn it is
 	flights map[K]*flight
 }
 
 type cacheEntry[K comparable, V any] struct {
 	name  K
 	value V
+	used  atomic.Bool // since its last turn
 }
 
 // flight is a load under way. It carries no value: those who waited read the
@@ -47,11 +49,7 @@ func newCache[K comparable, V any](size int, wipe func(*V)) *cache[K, V] {
 func (c *cache[K, V]) get(ctx context.Context, name K, load func(context.Context) (V, error)) (V, error) {
 	var none V
 	for missed := false; ; {
-		c.mu.Lock()
-		if e, ok := c.entries[name]; ok {
-			c.recent.MoveToFront(e)
-			v := e.Value.(*cacheEntry[K, V]).value //nolint:errcheck,forcetypeassert // Only put adds elements.
-			c.mu.Unlock()
+		if v, ok := c.find(name); ok {
 			if !missed {
 				c.hits.Add(1)
 			}
@@ -60,6 +58,11 @@ func (c *cache[K, V]) get(ctx context.Context, name K, load func(context.Context
 		if !missed {
 			c.misses.Add(1)
 			missed = true
+		}
+		c.mu.Lock()
+		if _, ok := c.entries[name]; ok { // since then
+			c.mu.Unlock()
+			continue
 		}
 		f, waiting := c.flights[name]
 		if !waiting {
@@ -80,6 +83,20 @@ func (c *cache[K, V]) get(ctx context.Context, name K, load func(context.Context
 			return none, f.err
 		}
 	}
+}
+
+func (c *cache[K, V]) find(name K) (v V, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	e, ok := c.entries[name]
+	if !ok {
+		return v, false
+	}
+	entry := e.Value.(*cacheEntry[K, V]) //nolint:errcheck,forcetypeassert // Only insert adds elements.
+	if !entry.used.Load() {
+		entry.used.Store(true)
+	}
+	return entry.value, true
 }
 
 func (c *cache[K, V]) lead(ctx context.Context, name K, f *flight, load func(context.Context) (V, error)) (v V, err error) {
@@ -112,16 +129,22 @@ func (c *cache[K, V]) put(name K, v V) {
 
 func (c *cache[K, V]) insert(name K, v V) {
 	c.drop(name)
-	c.entries[name] = c.recent.PushFront(&cacheEntry[K, V]{name: name, value: v})
-	for c.recent.Len() > c.max {
-		c.drop(c.recent.Back().Value.(*cacheEntry[K, V]).name) //nolint:errcheck,forcetypeassert // Only insert adds elements.
+	for c.turns.Len() >= max(1, c.max) { // before, so that the new one has no turn yet
+		last := c.turns.Back()
+		entry := last.Value.(*cacheEntry[K, V]) //nolint:errcheck,forcetypeassert // Only insert adds elements.
+		if entry.used.Swap(false) {
+			c.turns.MoveToFront(last)
+			continue
+		}
+		c.drop(entry.name)
 	}
+	c.entries[name] = c.turns.PushFront(&cacheEntry[K, V]{name: name, value: v})
 }
 
 func (c *cache[K, V]) drop(name K) {
 	if e, ok := c.entries[name]; ok {
 		c.wipe(&e.Value.(*cacheEntry[K, V]).value) //nolint:errcheck,forcetypeassert // Only insert adds elements.
-		c.recent.Remove(e)
+		c.turns.Remove(e)
 		delete(c.entries, name)
 	}
 }
@@ -140,5 +163,5 @@ func (c *cache[K, V]) evict(name K) {
 func (c *cache[K, V]) len() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.recent.Len()
+	return c.turns.Len()
 }

@@ -10,8 +10,8 @@ import (
 // It is filled while their lock is held for reading and emptied while it is
 // held for writing, so no principal outlives the directory it was made from.
 type principalCache struct {
-	mu       sync.Mutex
-	capacity int // in grants
+	mu       sync.RWMutex // requests only read
+	capacity int          // in grants
 	grants   int
 	byOrg    map[domain.OrgID]map[domain.AgentID]domain.Principal
 }
@@ -35,8 +35,8 @@ func (c *principalCache) forget(org domain.OrgID) {
 }
 
 func (c *principalCache) get(org domain.OrgID, agent domain.AgentID) (domain.Principal, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
 	p, ok := c.byOrg[org][agent]
 	return p, ok
 }
