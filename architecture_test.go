@@ -29,6 +29,7 @@ const (
 	natsServer = "github.com/nats-io/nats-server/v2"
 	natsJWT    = "github.com/nats-io/jwt/v2"
 	nkeys      = "github.com/nats-io/nkeys"
+	highway    = "github.com/minio/highwayhash"
 	bbolt      = "go.etcd.io/bbolt"
 	btree      = "github.com/tidwall/btree"
 	echo       = "github.com/labstack/echo/v4"
@@ -63,7 +64,7 @@ var imports = map[string]row{
 	"kms":         {own: []string{"domain"}, modules: []string{ulid}},
 	"kms/kmstest": {own: []string{"domain", "kms"}, modules: []string{goCmp}, tests: true},
 	"kms/seal":    {own: []string{"domain"}},
-	"eventstore":  {own: []string{"domain"}, modules: []string{natsClient, natsServer, natsJWT, nkeys, ulid}},
+	"eventstore":  {own: []string{"domain"}, modules: []string{natsClient, natsServer, natsJWT, nkeys, highway, ulid}},
 	"proof":       {modules: []string{torchwood, xmod}},
 	"projections": {own: []string{"domain", "proof", "projections/internal/cachefile"}, modules: []string{bbolt, btree, ulid, xmod}},
 	"projections/accesslog": {
@@ -83,7 +84,7 @@ var imports = map[string]row{
 }
 
 // alone names the one file that may import a module, tests aside.
-var alone = map[string]string{natsServer: "eventstore/embedded.go", natsJWT: "eventstore/embedded.go"}
+var alone = map[string]string{natsServer: "eventstore/embedded.go", natsJWT: "eventstore/embedded.go", highway: "eventstore/blockrecord.go"}
 
 // closures lists, for the packages that other people's programs link, every
 // other module that their dependencies may reach.

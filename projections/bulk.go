@@ -138,16 +138,19 @@ func (s *Store) finishBulk() error {
 			return err
 		}
 	}
-	s.flushing.Lock()
+	s.flushing.Lock() // the file stays open, too
 	defer s.flushing.Unlock()
-	s.applying.Lock()
-	defer s.applying.Unlock()
-	if s.db == nil {
+	s.file.RLock()
+	db := s.db
+	s.file.RUnlock()
+	if db == nil {
 		return ErrClosed
 	}
-	if err := b.merge(s.db); err != nil {
+	if err := b.merge(db); err != nil {
 		return err
 	}
+	s.applying.Lock()
+	defer s.applying.Unlock()
 	s.layers.Store(&layers{young: &layer{}, flushes: s.layers.Load().flushes})
 	return b.runs.close()
 }
