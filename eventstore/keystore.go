@@ -30,6 +30,7 @@ const keyBatch = 500
 type KeyStore struct {
 	jetStreamBroker
 	appender appender
+	places   *keyPlaces // of the embedded server alone
 }
 
 // OpenKeyStore makes the keys' stream when it is missing, verifies it and
@@ -42,6 +43,9 @@ func OpenKeyStore(ctx context.Context, nc *nats.Conn, replicas int) (*KeyStore, 
 	}
 	k := &KeyStore{jetStreamBroker: b}
 	k.appender = appender{broker: &k.jetStreamBroker, timing: defaultTiming()}
+	if k.sync != nil {
+		k.places = newKeyPlaces(k.sync.dir, k.config.Name)
+	}
 	return k, nil
 }
 
@@ -83,6 +87,11 @@ func (k *KeyStore) create(ctx context.Context, subject string, record []byte) er
 func (k *KeyStore) SecretKey(ctx context.Context, kekID string) (domain.StoredKey, error) {
 	if _, err := domain.ParseKekID(kekID); err != nil {
 		return domain.StoredKey{}, err
+	}
+	if k.places != nil {
+		if m, ok := k.places.read(secretKeyPrefix + kekID); ok {
+			return storedKey(m)
+		}
 	}
 	m, ok, err := k.last(ctx, secretKeyPrefix+kekID)
 	if err != nil {
