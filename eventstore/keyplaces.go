@@ -185,7 +185,7 @@ func (p *keyPlaces) look(b BlockFile, offset int64) (end int64, err error) {
 			continue
 		}
 		if binary.LittleEndian.Uint64(rest[4:])&(BlockIsErased|BlockIsTombstone) == 0 {
-			p.at[maphash.Bytes(p.seed, rest[BlockRecordHead:BlockRecordHead+subject])] = keyPlace{block: b.Number, offset: uint32(offset)} //nolint:gosec // a block has some MiB.
+			p.at[maphash.Bytes(p.seed, rest[BlockRecordHead:BlockRecordHead+subject])] = keyPlace{block: b.Number, offset: uint32(offset)}
 		}
 		offset += int64(size)
 	}

@@ -62,7 +62,7 @@ func (t Time) AppendJSON(b []byte) []byte {
 	return b
 }
 
-func putTwo(b []byte, n int) { b[0], b[1] = byte('0'+n/10), byte('0'+n%10) }
+func putTwo(b []byte, n int) { b[0], b[1] = byte('0'+n/10), byte('0'+n%10) } //nolint:gosec // digits
 
 // AppendJSON implements [Appender].
 func (a Aggregate) AppendJSON(b []byte) []byte { return a.append(b) }

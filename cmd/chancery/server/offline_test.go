@@ -38,8 +38,11 @@ func names(t *testing.T, dir string) (found []string) {
 // offlineCommands are what works on a directory whose server is stopped.
 func offlineCommands() map[string]func(context.Context, Config) error {
 	return map[string]func(context.Context, Config) error{
-		"fsck":          func(ctx context.Context, cfg Config) error { _, err := Fsck(ctx, cfg); return err },
-		"rebuild":       func(ctx context.Context, cfg Config) error { _, err := Rebuild(ctx, cfg, func(uint64, uint64) {}); return err },
+		"fsck": func(ctx context.Context, cfg Config) error { _, err := Fsck(ctx, cfg); return err },
+		"rebuild": func(ctx context.Context, cfg Config) error {
+			_, err := Rebuild(ctx, cfg, func(uint64, uint64) {})
+			return err
+		},
 		"recover-admin": func(ctx context.Context, cfg Config) error { _, err := RecoverAdmin(ctx, cfg); return err },
 	}
 }
