@@ -1,6 +1,8 @@
 package projections
 
 import (
+	"errors"
+
 	"go.etcd.io/bbolt"
 
 	"github.com/chancery-dev/chancery/projections/internal/cachefile"
@@ -70,14 +72,21 @@ func (s *Store) beginBulk() error {
 	case s.bulk() != nil:
 		return nil
 	}
-	runs, err := newSortedRuns(s.o.Path+".runs", 3*head.Head)
+	runs, err := newSortedRuns(runsPath(s.o.Path), 3*head.Head)
 	if err != nil {
 		return err
 	}
+	// The mark comes before the first row.
+	if err := cachefile.Fill(s.db); err != nil {
+		return errors.Join(err, runs.close())
+	}
 	b := &bulk{until: head.Head, runs: runs}
 	s.layers.Store(&layers{young: &layer{bulk: b}, flushes: s.layers.Load().flushes})
-	return cachefile.Fill(s.db)
+	return nil
 }
+
+// runsPath is where the runs of the file at a path lie.
+func runsPath(path string) string { return path + ".runs" }
 
 // bulk gives the one that is going on, nil for none.
 func (s *Store) bulk() *bulk { return s.layers.Load().young.bulk }

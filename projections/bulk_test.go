@@ -130,6 +130,25 @@ func TestBulkInterrupted(t *testing.T) {
 			copyFile(t, left, s.o.Path)
 			return err
 		},
+		"killed while merging": func(t *testing.T, s *Store) error {
+			cancelled(t, s)
+			for now := s.layers.Load(); now.old != nil || now.young.events > 0; now = s.layers.Load() {
+				if err := s.flush(); err != nil {
+					return err
+				}
+			}
+			w := bulkWriter{db: s.db, table: tableSecrets, fill: mergeFill, rows: 10}
+			if err := w.end(w.drain(s.bulk().runs.ordered(tableSecrets))); err != nil || w.done == 0 {
+				t.Errorf("%d rows were merged: %v", w.done, err)
+			}
+			left := filepath.Join(t.TempDir(), "left")
+			copyFile(t, s.o.Path, left)
+			copyFile(t, runsPath(s.o.Path), left+"runs")
+			err := s.Close()
+			copyFile(t, left, s.o.Path)
+			copyFile(t, left+"runs", runsPath(s.o.Path))
+			return err
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := testOptions(filepath.Join(t.TempDir(), "state.db"))
@@ -145,6 +164,9 @@ func TestBulkInterrupted(t *testing.T) {
 			}
 			again := mustOpen(t, o)
 			defer again.Close()
+			if _, err := os.Stat(runsPath(o.Path)); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("the runs are left: %v", err)
+			}
 			if again.Position() != 0 {
 				t.Errorf("it goes on at %d", again.Position())
 			}
@@ -187,15 +209,19 @@ func TestSortedRuns(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		sought := func(key string) []byte {
+			hash, _ := runs.mayHave([]byte(key))
+			return runs.get(tableSecrets, []byte(key), hash)
+		}
 		for range 20 {
 			key := rapid.StringN(1, 3, -1).Draw(t, "sought")
 			row, ok := want[key]
-			if got := runs.get(tableSecrets, []byte(key)); ok != (got != nil) || row != string(got) || runs.err() != nil {
+			if got := sought(key); ok != (got != nil) || row != string(got) || runs.err() != nil {
 				t.Errorf("%q: %q, want %q, %v", key, got, row, runs.err())
 			}
 		}
 		for key, row := range want {
-			if got := runs.get(tableSecrets, []byte(key)); got == nil || string(got) != row {
+			if got := sought(key); got == nil || string(got) != row {
 				t.Errorf("%q: %q, want %q", key, got, row)
 			}
 		}

@@ -19,8 +19,12 @@ type rows struct {
 
 // Get gives a key's row, nil if there is none.
 func (r *rows) Get(key []byte) []byte {
-	if r.runs != nil && !r.runs.mayHave(key) {
-		return nil
+	var hash uint64
+	if r.runs != nil {
+		var ok bool
+		if hash, ok = r.runs.mayHave(key); !ok {
+			return nil
+		}
 	}
 	for _, l := range r.layers {
 		if e, ok := l.Get(entry{key: key}); ok {
@@ -28,7 +32,7 @@ func (r *rows) Get(key []byte) []byte {
 		}
 	}
 	if r.runs != nil {
-		return r.runs.get(r.table, key)
+		return r.runs.get(r.table, key, hash)
 	}
 	return r.file.Get(key)
 }

@@ -57,7 +57,10 @@ type stride struct {
 // newSortedRuns makes the file anew, for about as many rows that are sought.
 func newSortedRuns(path string, rows uint64) (*sortedRuns, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // beside the projection.
-	return &sortedRuns{path: path, file: file, seed: maphash.MakeSeed(), known: newBloom(rows)}, err
+	if err != nil {
+		return nil, err
+	}
+	return &sortedRuns{path: path, file: file, seed: maphash.MakeSeed(), known: newBloom(rows)}, nil
 }
 
 func (r *sortedRuns) close() error { return errors.Join(r.file.Close(), os.Remove(r.path)) }
@@ -124,13 +127,16 @@ func (b *runBuilder) put(whole []byte) {
 // know remembers that a row may be sought.
 func (r *sortedRuns) know(key []byte) { r.known.add(maphash.Bytes(r.seed, key)) }
 
-// mayHave says false where no row has a key, in no table that is sought.
-func (r *sortedRuns) mayHave(key []byte) bool { return r.known.has(maphash.Bytes(r.seed, key)) }
+// mayHave says false where no row has a key, in no table that is sought. The
+// hash is for get.
+func (r *sortedRuns) mayHave(key []byte) (hash uint64, ok bool) {
+	hash = maphash.Bytes(r.seed, key)
+	return hash, r.known.has(hash)
+}
 
 // get looks a row up in the runs of a sought table; nil: there is none, or it
 // could not be read, which err then tells.
-func (r *sortedRuns) get(t table, key []byte) []byte {
-	hash := maphash.Bytes(r.seed, key)
+func (r *sortedRuns) get(t table, key []byte, hash uint64) []byte {
 	runs := r.of(t)
 	for i := len(runs) - 1; i >= 0; i-- {
 		if !runs[i].keys.has(hash) {

@@ -168,6 +168,11 @@ func (s *Store) load() error {
 	if err != nil {
 		return err
 	}
+	// What a process that died has left is worth nothing. The file's lock says
+	// that nobody fills it now.
+	if err := remove(runsPath(s.o.Path)); err != nil {
+		return errors.Join(err, db.Close())
+	}
 	err = guarded(func() error {
 		return db.View(func(tx *bbolt.Tx) error {
 			ts := tables{tx: tx}
