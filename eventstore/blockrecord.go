@@ -39,12 +39,8 @@ func NewBlockScanner(stream string, number uint32) (*BlockScanner, error) {
 // Cut gives the record with which content begins. false: its lengths do not
 // fit each other, or its checksum, of all but the lengths, is wrong.
 func (s *BlockScanner) Cut(content []byte) (BlockRecord, bool) {
-	if len(content) < BlockRecordEmpty {
-		return BlockRecord{}, false
-	}
-	length := binary.LittleEndian.Uint32(content)
-	size := int(length &^ BlockHasHeaders)
-	if size < BlockRecordEmpty || size > len(content) {
+	size, ok := recordSize(content)
+	if !ok {
 		return BlockRecord{}, false
 	}
 	record := content[:size]
@@ -61,7 +57,7 @@ func (s *BlockScanner) Cut(content []byte) (BlockRecord, bool) {
 		Subject: rest[:subject],
 	}
 	rest = rest[subject:]
-	if length&BlockHasHeaders != 0 {
+	if binary.LittleEndian.Uint32(record)&BlockHasHeaders != 0 {
 		if len(rest) < 4 || int64(binary.LittleEndian.Uint32(rest)) > int64(len(rest)-4) {
 			return BlockRecord{}, false
 		}

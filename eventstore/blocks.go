@@ -58,7 +58,13 @@ func BlockFiles(dir, stream string) ([]BlockFile, error) {
 }
 
 // ReadBlock reads a block, into the memory of one before if there is room.
-func ReadBlock(b BlockFile, room []byte) ([]byte, error) {
+func ReadBlock(b BlockFile, room []byte) ([]byte, error) { return readBlockFrom(b, 0, room) }
+
+var errBlockShorter = errors.New("eventstore: the block was written anew")
+
+// readBlockFrom reads what a block has behind an offset. errBlockShorter: it
+// does not reach there.
+func readBlockFrom(b BlockFile, offset int64, room []byte) ([]byte, error) {
 	f, err := os.Open(b.Path)
 	if err != nil {
 		return nil, err
@@ -68,12 +74,15 @@ func ReadBlock(b BlockFile, room []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	size := int(info.Size())
+	if info.Size() < offset {
+		return nil, errBlockShorter
+	}
+	size := int(info.Size() - offset)
 	if cap(room) < size {
 		room = make([]byte, size)
 	}
-	n, err := io.ReadFull(f, room[:size])
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) { // it was cut since
+	n, err := f.ReadAt(room[:size], offset)
+	if errors.Is(err, io.EOF) { // it was cut since
 		err = nil
 	}
 	return room[:n], err
@@ -90,8 +99,7 @@ func firstSequence(path string) (uint64, bool) {
 	if _, err := io.ReadFull(f, head[:]); err != nil || BlockCompressed(head[:]) {
 		return 0, false
 	}
-	sequence := binary.LittleEndian.Uint64(head[4:])
-	return sequence, sequence&(BlockIsErased|BlockIsTombstone) == 0
+	return messageSequence(head[:])
 }
 
 func streamsDir(dir string) string {
@@ -111,16 +119,32 @@ func BlockCompressed(content []byte) bool {
 // wholeRecords gives how many bytes of a block's part are whole records, and
 // the highest sequence of a message among them.
 func wholeRecords(part []byte) (length int, last uint64) {
-	for len(part)-length >= BlockRecordEmpty {
+	for {
 		rest := part[length:]
-		size := int(binary.LittleEndian.Uint32(rest) &^ BlockHasHeaders)
-		if size < BlockRecordEmpty || size > len(rest) {
-			break
+		size, ok := recordSize(rest)
+		if !ok {
+			return length, last
 		}
-		if sequence := binary.LittleEndian.Uint64(rest[4:]); sequence&(BlockIsErased|BlockIsTombstone) == 0 {
+		if sequence, ok := messageSequence(rest); ok {
 			last = max(last, sequence)
 		}
 		length += size
 	}
-	return length, last
+}
+
+// recordSize gives the length of the record with which part begins, if all of
+// it is there.
+func recordSize(part []byte) (size int, ok bool) {
+	if len(part) < BlockRecordEmpty {
+		return 0, false
+	}
+	size = int(binary.LittleEndian.Uint32(part) &^ BlockHasHeaders)
+	return size, size >= BlockRecordEmpty && size <= len(part)
+}
+
+// messageSequence gives the sequence of the message with whose record part
+// begins. false: the record is none of a message.
+func messageSequence(part []byte) (sequence uint64, ok bool) {
+	sequence = binary.LittleEndian.Uint64(part[4:])
+	return sequence, sequence&(BlockIsErased|BlockIsTombstone) == 0
 }

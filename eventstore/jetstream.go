@@ -93,14 +93,15 @@ func (l *JetStream) append(ctx context.Context, stream domain.Stream, after uint
 	if err != nil {
 		return domain.Recorded{}, err
 	}
-	r, err := l.appender.append(ctx, stream, after, p, certain)
+	outcome := headDoubtful // stands after a panic
+	var r domain.Recorded
+	defer func() { leave(r.Position, outcome) }()
+	r, err = l.appender.append(ctx, stream, after, p, certain)
 	switch {
 	case err == nil:
-		leave(r.Position, headMoved)
-	case errors.Is(err, ErrUncertain):
-		leave(0, headDoubtful)
-	default:
-		leave(0, headStays)
+		outcome = headMoved
+	case !errors.Is(err, ErrUncertain):
+		outcome = headStays
 	}
 	return r, err
 }

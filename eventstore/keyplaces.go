@@ -158,35 +158,43 @@ var errCompressed = errors.New("eventstore: the block is compressed")
 // look notes the messages of a block behind an offset, and gives where the last
 // of them ends. It does not check them: who reads one does.
 func (p *keyPlaces) look(b BlockFile, offset int64) (end int64, err error) {
-	if p.room, err = ReadBlock(b, p.room); err != nil {
+	room, err := readBlockFrom(b, offset, p.room)
+	switch {
+	case errors.Is(err, errBlockShorter):
+		return p.look(b, 0)
+	case err != nil:
 		return offset, fmt.Errorf("eventstore: %w", err)
 	}
-	switch {
-	case BlockCompressed(p.room):
-		return offset, errCompressed
-	case offset > int64(len(p.room)):
-		offset = 0 // it was written anew, and is shorter
+	p.room = room
+	if offset == 0 && BlockCompressed(p.room) {
+		return 0, errCompressed
 	}
-	begun := offset
+	length := p.note(b.Number, offset)
+	if offset > 0 && length == 0 && len(p.room) >= BlockRecordEmpty {
+		return p.look(b, 0) // no record begins there any more: the block was written anew
+	}
+	return offset + int64(length), nil
+}
+
+// note goes through what was read of a block, and gives how much of it are whole
+// records.
+func (p *keyPlaces) note(block uint32, offset int64) (length int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
-		rest := p.room[offset:]
-		if len(rest) < BlockRecordEmpty {
-			return offset, nil
+		rest := p.room[length:]
+		size, ok := recordSize(rest)
+		if !ok {
+			return length
 		}
-		size := int(binary.LittleEndian.Uint32(rest) &^ BlockHasHeaders)
 		subject := int(binary.LittleEndian.Uint16(rest[20:]))
-		if size < BlockRecordEmpty || size > len(rest) || subject > size-BlockRecordEmpty {
-			if begun == 0 {
-				return offset, nil // the rest is being written
-			}
-			begun, offset = 0, 0 // or no record begins there any more
-			continue
+		if subject > size-BlockRecordEmpty {
+			return length
 		}
-		if binary.LittleEndian.Uint64(rest[4:])&(BlockIsErased|BlockIsTombstone) == 0 {
-			p.at[maphash.Bytes(p.seed, rest[BlockRecordHead:BlockRecordHead+subject])] = keyPlace{block: b.Number, offset: uint32(offset)}
+		if _, ok := messageSequence(rest); ok {
+			place := keyPlace{block: block, offset: uint32(offset) + uint32(length)} //nolint:gosec // a block has some MiB.
+			p.at[maphash.Bytes(p.seed, rest[BlockRecordHead:BlockRecordHead+subject])] = place
 		}
-		offset += int64(size)
+		length += size
 	}
 }

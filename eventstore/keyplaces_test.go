@@ -83,6 +83,22 @@ func TestKeyPlacesAreChecked(t *testing.T) {
 			t.Errorf("key %d of a block that was cut off: %v", i, ok)
 		}
 	}
+	// What was noted of a block is no hint of what lies there once it is another.
+	for _, other := range [][]byte{block[len(block)/3:], append(bytes.Clone(block[len(block)/3:]), block...)} {
+		noError(t, os.WriteFile(path, other, 0o600))
+		for i := range 3 {
+			m, ok := keys.places.read(secretKeyPrefix + kekText(i))
+			if want := fmt.Sprint("record ", i); ok && string(m.data) != want {
+				t.Errorf("key %d: %q", i, m.data)
+			}
+		}
+	}
+	noError(t, os.WriteFile(path, block, 0o600))
+	for i := range 3 {
+		if _, ok := keys.places.read(secretKeyPrefix + kekText(i)); !ok {
+			t.Errorf("key %d is not found again", i)
+		}
+	}
 	noError(t, os.Remove(path))
 	if _, ok := keys.places.read(secretKeyPrefix + kekText(0)); ok {
 		t.Error("found without a block")

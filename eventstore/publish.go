@@ -51,20 +51,19 @@ func (b *jetStreamBroker) durable(ctx context.Context, position uint64) error {
 // sendAlone sends one message, and has its expectation checked unless that is
 // certain.
 func (b *jetStreamBroker) sendAlone(ctx context.Context, w write, attempt int) (uint64, error) {
-	if !w.certain || attempt > 1 {
-		return b.sendOne(ctx, w.messages[0], w.after)
+	if w.certain && attempt == 1 {
+		return b.publish(ctx, w.messages[0])
 	}
-	ack, err := b.js.PublishMsg(ctx, natsMessage(w.messages[0]), jetstream.WithExpectStream(b.config.Name))
-	if err != nil {
-		return 0, outcome(err)
-	}
-	return ack.Sequence, nil
+	return b.sendOne(ctx, w.messages[0], w.after)
 }
 
 // sendOne implements groupSender.
 func (b *jetStreamBroker) sendOne(ctx context.Context, m message, after uint64) (uint64, error) {
-	ack, err := b.js.PublishMsg(ctx, natsMessage(m),
-		jetstream.WithExpectStream(b.config.Name), jetstream.WithExpectLastSequencePerSubject(after))
+	return b.publish(ctx, m, jetstream.WithExpectLastSequencePerSubject(after))
+}
+
+func (b *jetStreamBroker) publish(ctx context.Context, m message, expect ...jetstream.PublishOpt) (uint64, error) {
+	ack, err := b.js.PublishMsg(ctx, natsMessage(m), append(expect, jetstream.WithExpectStream(b.config.Name))...)
 	if err != nil {
 		return 0, outcome(err)
 	}
