@@ -199,3 +199,28 @@ func TestRivalsBehindKnownHeads(t *testing.T) {
 		t.Errorf("%d were stored unchecked, %d checked, %d conflicted", unchecked, checked, conflicts)
 	}
 }
+
+// TestPanicKeepsNoSubject: an append that panicked leaves its subject to others,
+// in doubt.
+func TestPanicKeepsNoSubject(t *testing.T) {
+	_, nc := startEmbedded(t, t.TempDir())
+	l := openLog(t, nc)
+	after := mustAppend(t, l, secretStream("s"), 0, fieldSet(1, 1)).Position
+	l.jetStreamBroker.fault = func(Op) (bool, error) { panic("in the middle") }
+	func() {
+		defer func() { _ = recover() }()
+		p := fieldSet(2, 2)
+		p.Known = after
+		_, _ = l.Append(t.Context(), secretStream("s"), after, p)
+		t.Error("no panic")
+	}()
+	l.jetStreamBroker.fault = nil
+	p := fieldSet(3, 2)
+	p.Known = after
+	position := mustAppend(t, l, secretStream("s"), after, p).Position
+	m, _, _, err := l.get(t.Context(), getRequest{Sequence: position})
+	noError(t, err)
+	if len(m.headers[jetstream.ExpectedLastSubjSeqHeader]) == 0 {
+		t.Error("it was stored unchecked, though in doubt")
+	}
+}
