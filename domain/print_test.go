@@ -116,7 +116,6 @@ func holders(v domain.Value) map[string]any {
 		"SetField":        domain.SetField{Field: field},
 		"SecretRequest":   domain.SecretRequest{Command: create},
 		"SecretResult":    domain.SecretResult{Secret: secret},
-		"SecretPage":      domain.SecretPage{Secrets: []domain.Secret{secret}},
 		"EffectiveSecret": domain.EffectiveSecret{Secret: secret},
 		"DirectoryResult": domain.DirectoryResult{Event: created},
 		"HistoryEntry":    domain.Metadata(recorded),

@@ -59,14 +59,6 @@ type SecretQuery struct {
 	Examine  int      // rows to look at, at most
 }
 
-// SecretPage is one page: metadata only, values are nil.
-type SecretPage struct {
-	Secrets []Secret
-	// Next is the After of the next page, "" when this is the last. It can
-	// stand beside fewer rows than asked for, even none.
-	Next SecretID
-}
-
 // HistoryQuery asks for one page of a secret's history.
 type HistoryQuery struct {
 	Ref       SecretRef
@@ -75,12 +67,6 @@ type HistoryQuery struct {
 	// descending, from the newest).
 	After uint64
 	Limit int
-}
-
-// HistoryPage is one page of history. More says that another follows.
-type HistoryPage struct {
-	Entries []HistoryEntry
-	More    bool
 }
 
 // EffectiveQuery asks for one page of what resolves from a list of scopes.

@@ -27,22 +27,7 @@ func metadataOf(s domain.Secret) wire.Aggregate {
 	return metadataIn(&s, make([]wire.AggregateField, 0, len(s.Fields)))
 }
 
-// pageOf encodes the metadata of many.
-func pageOf(secrets []domain.Secret) wire.Aggregates {
-	size := 0
-	for i := range secrets {
-		size += len(secrets[i].Fields)
-	}
-	page, fields := make(wire.Aggregates, 0, len(secrets)), make([]wire.AggregateField, size)
-	for i := range secrets {
-		n := len(secrets[i].Fields)
-		page = append(page, metadataIn(&secrets[i], fields[:0:n]))
-		fields = fields[n:]
-	}
-	return page
-}
-
-// metadataIn is metadataOf with room for the fields.
+// metadataIn is metadataOf with the fields put into fields.
 func metadataIn(s *domain.Secret, fields []wire.AggregateField) wire.Aggregate {
 	a := wire.Aggregate{
 		SecretID: string(s.Ref.ID), Scope: string(s.Ref.Scope.Kind), ScopeID: s.Ref.Scope.ID,

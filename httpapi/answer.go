@@ -19,6 +19,8 @@ type answer struct {
 	// data and page are encoded as a [wire.Response].
 	data any
 	page *wire.Page
+	// items are data that is encoded already.
+	items *items
 	// secret is a body that is encoded already and cleared once written.
 	secret []byte
 	// raw is a body that is no JSON, of contentType.
@@ -34,9 +36,6 @@ type answer struct {
 	// position is that of a write; 0 for none.
 	position uint64
 }
-
-// maxPooled is the largest buffer that is kept for another answer.
-const maxPooled = 256 << 10
 
 // success is an answer without a version or a position.
 func success(data any) answer { return answer{data: data} }
@@ -56,19 +55,14 @@ func (s *Server) answer(c echo.Context, a answer) error {
 		return nil
 	}
 	body := a.secret
-	if data, ok := a.data.(wire.Appender); ok {
-		buffer, _ := s.buffers.Get().(*[]byte)
-		if buffer == nil {
-			buffer = new([]byte)
-		}
-		defer func() {
-			clear(*buffer) // it may have held values
-			if cap(*buffer) <= maxPooled {
-				s.buffers.Put(buffer)
-			}
-		}()
-		*buffer = appendResponse((*buffer)[:0], data, a.page)
-		body = *buffer
+	if a.items != nil {
+		defer s.release(a.items.buffer)
+		body = a.items.end(a.page)
+	} else if data, ok := a.data.(wire.Appender); ok {
+		b := s.newBuffer()
+		defer s.release(b)
+		b.text = endResponse(data.AppendJSON(append(b.text, beginResponse...)), a.page)
+		body = b.text
 	} else if body == nil {
 		var err error
 		if body, err = encodeJSON(wire.Response[any]{Data: a.data, Page: a.page}); err != nil {
@@ -87,9 +81,11 @@ func (s *Server) answer(c echo.Context, a answer) error {
 	return nil
 }
 
-// appendResponse writes what encodeJSON would of a [wire.Response].
-func appendResponse(b []byte, data wire.Appender, page *wire.Page) []byte {
-	b = data.AppendJSON(append(b, `{"data":`...))
+// beginResponse and endResponse stand around data: together they are what
+// encodeJSON would write of a [wire.Response].
+const beginResponse = `{"data":`
+
+func endResponse(b []byte, page *wire.Page) []byte {
 	if page != nil {
 		b = wire.AppendText(append(b, `,"page":{"nextCursor":`...), page.NextCursor)
 		b = append(b, '}')

@@ -200,27 +200,32 @@ func (s *store) SecretMetadata(ref domain.SecretRef) (domain.Secret, error) {
 	return secret, err
 }
 
-func (s *store) ListSecrets(_ context.Context, q domain.SecretQuery) (domain.SecretPage, error) {
+func (s *store) ListSecrets(_ context.Context, q domain.SecretQuery, show func(*domain.Secret)) (next domain.SecretID, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var page domain.SecretPage
+	var last domain.SecretID
+	shown := 0
 	for _, ref := range slices.SortedFunc(maps.Keys(s.secrets), func(a, b domain.SecretRef) int { return cmp.Compare(a.ID, b.ID) }) {
 		secret := s.secrets[ref]
 		if ref.Org != q.Org || ref.Scope != q.Scope || !secret.Exists || ref.ID <= q.After {
 			continue
 		}
-		if len(page.Secrets) == q.Limit {
-			page.Next = page.Secrets[q.Limit-1].Ref.ID
+		if shown == q.Limit {
+			next = last
 			break
 		}
 		if q.Category != "" && secret.Category != q.Category || !strings.Contains(string(ref.ID)+"\n"+secret.Name, q.Text) {
 			continue
 		}
 		if !slices.ContainsFunc(q.Tags, func(t string) bool { return !slices.Contains(secret.Tags, t) }) {
-			page.Secrets = append(page.Secrets, secret)
+			secret = secret.Clone()
+			show(&secret)
+			last, shown = ref.ID, shown+1
+			clear(secret.Fields) // nobody may have kept it
+			clear(secret.Tags)
 		}
 	}
-	return page, s.touch("ListSecrets")
+	return next, s.touch("ListSecrets")
 }
 
 func (s *store) Effective(_ context.Context, q domain.EffectiveQuery) (domain.EffectivePage, error) {
@@ -251,18 +256,23 @@ func (s *store) Effective(_ context.Context, q domain.EffectiveQuery) (domain.Ef
 	return page, s.touch("Effective")
 }
 
-func (s *store) History(q domain.HistoryQuery) (domain.HistoryPage, error) {
+func (s *store) History(q domain.HistoryQuery, show func(*domain.HistoryEntry) error) (more bool, err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	entries := slices.Clone(s.history[q.Ref])
+	failed := s.touch("History")
+	s.mu.Unlock()
 	if !q.Ascending {
 		slices.Reverse(entries)
 	}
 	entries = slices.DeleteFunc(entries, func(e domain.HistoryEntry) bool {
 		return q.After > 0 && (q.Ascending && e.Version <= q.After || !q.Ascending && e.Version >= q.After)
 	})
-	more := len(entries) > q.Limit
-	return domain.HistoryPage{Entries: entries[:min(len(entries), q.Limit)], More: more}, s.touch("History")
+	for _, e := range entries[:min(len(entries), q.Limit)] {
+		if err := show(&e); err != nil {
+			return false, err
+		}
+	}
+	return len(entries) > q.Limit, failed
 }
 
 func (s *store) replayed(ref domain.SecretRef, until func(domain.HistoryEntry) bool) (domain.Secret, bool, error) {

@@ -60,23 +60,26 @@ func getHistory(c *call) (answer, error) {
 	if err := c.hasHistory(ref); err != nil {
 		return answer{}, err
 	}
-	found, err := c.config.State.History(q)
+	var last uint64
+	var fields []wire.HistoryField
+	rows := c.newItems()
+	more, err := c.config.State.History(q, func(e *domain.HistoryEntry) error {
+		row := c.historyEntry(e, fields[:0])
+		if proof != "" {
+			if err := c.prove(&row, e.Stream); err != nil {
+				return err
+			}
+		}
+		rows.text = row.AppendJSON(rows.next())
+		last, fields = e.Version, row.Fields
+		return nil
+	})
 	if err != nil {
 		return answer{}, err
 	}
-	rows := make(wire.HistoryEntries, 0, len(found.Entries))
-	for _, e := range found.Entries {
-		row := c.historyEntry(e)
-		if proof != "" {
-			if err := c.prove(&row, e.Stream); err != nil {
-				return answer{}, err
-			}
-		}
-		rows = append(rows, row)
-	}
-	a := answer{data: rows}
-	if found.More && len(found.Entries) > 0 {
-		a.page = p.next(strconv.FormatUint(found.Entries[len(found.Entries)-1].Version, 10))
+	a := answer{items: rows}
+	if more {
+		a.page = p.next(strconv.FormatUint(last, 10))
 	}
 	return a, c.allowed()
 }
@@ -89,13 +92,14 @@ func (c *call) hasHistory(ref domain.SecretRef) error {
 	return err
 }
 
-func (c *call) historyEntry(e domain.HistoryEntry) wire.HistoryEntry {
+// historyEntry encodes an entry, its fields into fields.
+func (c *call) historyEntry(e *domain.HistoryEntry, fields []wire.HistoryField) wire.HistoryEntry {
 	row := wire.HistoryEntry{
 		Position: e.Position, EventID: e.ID.String(), Type: string(e.Type), Time: wire.NewTime(e.At),
 		Actor:   wire.Actor{Kind: string(e.Actor.Kind), ID: e.Actor.ID, Name: e.Actor.ID, KeyID: string(e.Actor.KeyID)},
 		Version: e.Version, Changes: changesOf(e.Details.Changes),
 		RequestID: e.Origin.RequestID, ClientIP: e.Origin.ClientIP, UserAgent: e.Origin.UserAgent,
-		Reason: e.Origin.Reason, RunID: e.Origin.RunID,
+		Reason: e.Origin.Reason, RunID: e.Origin.RunID, Fields: fields,
 	}
 	if e.Actor.Kind == domain.ActorAgent {
 		row.Actor.Name = c.config.State.AgentName(c.principal.Org, domain.AgentID(e.Actor.ID))

@@ -56,11 +56,14 @@ func (c *call) loadMerge(q domain.HistoryQuery, from places) (*merge, error) {
 	m := &merge{ascending: q.Ascending, from: from}
 	if !from.noEvents {
 		q.After = from.version
-		found, err := c.config.State.History(q)
+		var err error
+		m.moreEvents, err = c.config.State.History(q, func(e *domain.HistoryEntry) error {
+			m.events = append(m.events, *e)
+			return nil
+		})
 		if err != nil {
 			return nil, err
 		}
-		m.events, m.moreEvents = found.Entries, found.More
 	}
 	if !from.noAccess {
 		found, err := c.config.Access.Access(c.ctx, domain.AccessQuery{
@@ -81,7 +84,7 @@ func (c *call) historyRow(event *domain.HistoryEntry, access *domain.AccessEntry
 		row.Kind = wire.KindAccess
 		return wire.HistoryRow{Access: &row}, nil
 	}
-	row := c.historyEntry(*event)
+	row := c.historyEntry(event, nil)
 	row.Kind = wire.KindEvent
 	if proofs {
 		if err := c.prove(&row, event.Stream); err != nil {

@@ -43,12 +43,17 @@ type State interface {
 	Secret(ref domain.SecretRef) (domain.Secret, error)
 	// SecretMetadata is Secret without values.
 	SecretMetadata(ref domain.SecretRef) (domain.Secret, error)
-	// ListSecrets gives a page by id, in byte order.
-	ListSecrets(ctx context.Context, q domain.SecretQuery) (domain.SecretPage, error)
+	// ListSecrets shows a page by id, in byte order, metadata only: each secret
+	// to show, which must neither keep nor change it. next is the After of the
+	// next page, "" when this is the last; it can stand beside fewer rows than
+	// asked for, even none.
+	ListSecrets(ctx context.Context, q domain.SecretQuery, show func(*domain.Secret)) (next domain.SecretID, err error)
 	// Effective gives a page, by id, of what lies in any of several scopes.
 	Effective(ctx context.Context, q domain.EffectiveQuery) (domain.EffectivePage, error)
-	// History gives a page of a secret's events, over all its incarnations.
-	History(q domain.HistoryQuery) (domain.HistoryPage, error)
+	// History shows a page of a secret's events, over all its incarnations, to
+	// show, which may keep a copy of the entry, and says whether another page
+	// follows. It returns show's error.
+	History(q domain.HistoryQuery, show func(*domain.HistoryEntry) error) (more bool, err error)
 	// SecretAtVersion gives a secret's metadata as it stood after its n-th
 	// event; false when it has no such event.
 	SecretAtVersion(ref domain.SecretRef, version uint64) (domain.Secret, bool, error)

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/chancery-dev/chancery/domain"
+	"github.com/chancery-dev/chancery/httpapi/wire"
 )
 
 func errSecretNotFound() error {
@@ -36,11 +37,17 @@ func listSecrets(c *call) (answer, error) {
 	if err := c.may(domain.ActionList, scope); err != nil {
 		return answer{}, err
 	}
-	found, err := c.config.State.ListSecrets(c.ctx, q)
+	var fields []wire.AggregateField
+	rows := c.newItems()
+	next, err := c.config.State.ListSecrets(c.ctx, q, func(s *domain.Secret) {
+		row := metadataIn(s, fields[:0])
+		rows.text = row.AppendJSON(rows.next())
+		fields = row.Fields
+	})
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{data: pageOf(found.Secrets), page: p.next(string(found.Next))}, c.allowed()
+	return answer{items: rows, page: p.next(string(next))}, c.allowed()
 }
 
 // getSecret answers with a secret and all that it holds, or with its metadata

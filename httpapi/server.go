@@ -18,7 +18,7 @@ type Server struct {
 	agents   *limiter // by agent id
 	failures *limiter // by address
 	streams  *openStreams
-	buffers  sync.Pool // of *[]byte, for answers
+	buffers  sync.Pool // of *buffer
 }
 
 // New makes a server. It registers its metrics with the registry, so two

@@ -80,8 +80,8 @@ func TestConcurrentReaders(t *testing.T) {
 			return err
 		},
 		func() error {
-			page, err := s.ListSecrets(ctxBG, domain.SecretQuery{Org: f.org, Scope: ref.Scope, Category: "c"})
-			if err == nil && len(page.Secrets) != 1 {
+			page, _, err := listSecrets(ctxBG, s, domain.SecretQuery{Org: f.org, Scope: ref.Scope, Category: "c"})
+			if err == nil && len(page) != 1 {
 				return errors.New("the list is empty")
 			}
 			return err
@@ -91,7 +91,7 @@ func TestConcurrentReaders(t *testing.T) {
 			return err
 		},
 		func() error {
-			_, err := s.History(domain.HistoryQuery{Ref: ref, Limit: 10})
+			_, _, err := historyOf(s, domain.HistoryQuery{Ref: ref, Limit: 10})
 			return err
 		},
 		func() error {

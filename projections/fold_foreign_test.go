@@ -140,9 +140,9 @@ func TestForeignMakesNothing(t *testing.T) {
 	if diff := cmp.Diff(domain.Secret{Ref: ref, Head: f.log.head()}, secret); err != nil || diff != "" {
 		t.Errorf("the secret: %v %s", err, diff)
 	}
-	page, err := s.History(domain.HistoryQuery{Ref: ref})
-	if err != nil || len(page.Entries) != 0 {
-		t.Errorf("history %v, %v", page, err)
+	entries, _, err := historyOf(s, domain.HistoryQuery{Ref: ref})
+	if err != nil || len(entries) != 0 {
+		t.Errorf("history %v, %v", entries, err)
 	}
 	if _, ok, err := s.SecretAtTime(ref, f.at.Add(time.Hour)); ok || err != nil {
 		t.Errorf("as of later: %v %v", ok, err)

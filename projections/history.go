@@ -17,10 +17,13 @@ func limitOf(n int) int {
 	return n
 }
 
-// History gives one page of a secret's history, which outlives the secret.
-// Limit is 1,000 if it is not positive.
-func (s *Store) History(q domain.HistoryQuery) (page domain.HistoryPage, err error) {
+// History shows one page of a secret's history, which outlives the secret, to
+// show, which may keep a copy of the entry. It says whether another page
+// follows, and returns show's error. Limit is 1,000 if it is not positive.
+func (s *Store) History(q domain.HistoryQuery, show func(*domain.HistoryEntry) error) (more bool, err error) {
 	limit := limitOf(q.Limit)
+	rows := newPageRows()
+	defer rows.free()
 	err = s.view(func(ts *tables) error {
 		prefix := below(secretKey(q.Ref))
 		c := ts.at(tableHistory).Cursor()
@@ -28,29 +31,32 @@ func (s *Store) History(q domain.HistoryQuery) (page domain.HistoryPage, err err
 		if q.Ascending {
 			step = c.Next
 		}
-		var rows pageRows
-		for k, row := startHistory(c, prefix, q); bytes.HasPrefix(k, prefix) && !page.More; k, row = step() {
+		for k, row := startHistory(c, prefix, q); bytes.HasPrefix(k, prefix) && !more; k, row = step() {
 			version := k[len(prefix):]
 			switch {
 			case len(version) != 8:
 				return errRow
-			case len(rows) == limit:
-				page.More = true
+			case len(rows.rows) == limit:
+				more = true
 			default:
-				rows = append(rows, pageRow{row: row, version: binary.BigEndian.Uint64(version)})
+				rows.add(pageRow{row: row, version: binary.BigEndian.Uint64(version)})
 			}
 		}
-		page.Entries = make([]domain.HistoryEntry, 0, len(rows))
-		stream := domain.SecretStream{Ref: q.Ref}
-		return rows.decode(func(_ string, version uint64, s *scanner) error {
-			page.Entries = append(page.Entries, domain.HistoryEntry{})
-			return scanHistory(&page.Entries[len(page.Entries)-1], stream, q.Ref, version, s)
-		})
+		rows.copy()
+		return nil
 	})
 	if err != nil {
-		return domain.HistoryPage{}, err
+		return false, err
 	}
-	return page, nil
+	stream, entry := domain.SecretStream{Ref: q.Ref}, domain.HistoryEntry{}
+	err = rows.decode(&rowMemory{more: pageItems}, func(_ string, version uint64, s *scanner) error {
+		entry = domain.HistoryEntry{}
+		if err := scanHistory(&entry, stream, q.Ref, version, s); err != nil {
+			return err
+		}
+		return show(&entry)
+	})
+	return more, err
 }
 
 // startHistory seeks the first row of a page.

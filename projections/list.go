@@ -22,25 +22,37 @@ func examineOf(n int) int {
 // Text (case matters) in the index of names. A page looks at about Examine
 // rows and always gets further. Limit and Examine are 1,000 and 10,000 if they
 // are not positive.
-func (s *Store) ListSecrets(ctx context.Context, q domain.SecretQuery) (page domain.SecretPage, err error) {
+//
+// It shows each secret to show, which must neither keep nor change it, and
+// gives the id behind which the next page begins: "" for none. That can stand
+// beside fewer rows than asked for, even none.
+func (s *Store) ListSecrets(ctx context.Context, q domain.SecretQuery, show func(*domain.Secret)) (next domain.SecretID, err error) {
 	limit, examine := limitOf(q.Limit), examineOf(q.Examine)
+	rows := newPageRows()
+	defer rows.free()
 	err = s.view(func(ts *tables) error {
-		rows, next, err := ts.listed(ctx, q, limit, examine)
+		last, err := ts.listed(ctx, q, limit, examine, rows)
 		if err != nil {
 			return err
 		}
-		page.Next, page.Secrets = domain.SecretID(next), make([]domain.Secret, 0, len(rows))
-		return rows.decode(func(id string, _ uint64, s *scanner) error {
-			page.Secrets = append(page.Secrets, domain.Secret{})
-			ref := domain.SecretRef{Org: q.Org, Scope: q.Scope, ID: domain.SecretID(id)}
-			_, err := scanSecret(&page.Secrets[len(page.Secrets)-1], ref, s)
-			return err
-		})
+		next = domain.SecretID(last)
+		rows.copy()
+		return nil
 	})
 	if err != nil {
-		return domain.SecretPage{}, err
+		return "", err
 	}
-	return page, nil
+	memory, secret := &rowMemory{more: rowItems}, domain.Secret{}
+	err = rows.decode(memory, func(id string, _ uint64, s *scanner) error {
+		memory.reuse()
+		secret = domain.Secret{}
+		if _, err := scanSecret(&secret, domain.SecretRef{Org: q.Org, Scope: q.Scope, ID: domain.SecretID(id)}, s); err != nil {
+			return err
+		}
+		show(&secret)
+		return nil
+	})
+	return next, err
 }
 
 // candidates opens the indexes that the query names, or the smallest table
@@ -68,13 +80,13 @@ func (ts *tables) candidates(q domain.SecretQuery, looked *int) []*idCursor {
 func whole(q domain.SecretQuery) bool { return q.Category == "" && len(q.Tags) == 0 && q.Text == "" }
 
 // listed finds the rows of a page, and the id behind which the next one begins.
-func (ts *tables) listed(ctx context.Context, q domain.SecretQuery, limit, examine int) (rows pageRows, next []byte, err error) {
+func (ts *tables) listed(ctx context.Context, q domain.SecretQuery, limit, examine int, rows *pageRows) (next []byte, err error) {
 	looked := 0
 	walk := join{cursors: ts.candidates(q, &looked)}
 	for {
 		id, more := walk.find(examine)
 		if !more {
-			return rows, nil, nil
+			return nil, nil
 		}
 		if id != nil {
 			row := walk.cursors[0].row
@@ -82,17 +94,17 @@ func (ts *tables) listed(ctx context.Context, q domain.SecretQuery, limit, exami
 				row = ts.fitting(q, id)
 			}
 			if row != nil {
-				rows = append(rows, pageRow{id: id, row: row})
+				rows.add(pageRow{id: id, row: row})
 			}
 			walk.cursors[0].next()
 		}
 		switch {
 		case walk.cursors[0].id == nil:
-			return rows, nil, nil
-		case len(rows) == limit || looked >= examine:
-			return rows, walk.decided, nil
+			return nil, nil
+		case len(rows.rows) == limit || looked >= examine:
+			return walk.decided, nil
 		case looked%256 == 0 && ctx.Err() != nil:
-			return nil, nil, ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
 }

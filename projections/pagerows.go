@@ -2,18 +2,20 @@ package projections
 
 import (
 	"strings"
+	"sync"
 
 	"github.com/chancery-dev/chancery/domain"
 )
 
 // slab gives slices of what it has left, so that many small ones are one piece
 // of memory.
-type slab[T any] struct{ left []T }
+type slab[T any] struct{ all, left []T }
 
 // take gives room for n items. If so many are not left, it gets more.
 func (s *slab[T]) take(n, more uint64) []T {
 	if n > uint64(len(s.left)) {
-		s.left = make([]T, max(n, more))
+		s.all = make([]T, max(n, more))
+		s.left = s.all
 	}
 	part := s.left[:0:n]
 	s.left = s.left[n:]
@@ -29,36 +31,78 @@ type rowMemory struct {
 	more     uint64 // items that a slab gets at least
 }
 
-// pageItems is how many items a slab of a page gets at once.
-const pageItems = 256
+// reuse gives again what was given for the rows before.
+func (m *rowMemory) reuse() {
+	m.texts.left, m.keks.left = m.texts.all, m.keks.all
+	m.fields.left, m.metadata.left = m.fields.all, m.metadata.all
+}
 
-// pageRow is a row of a page before it is decoded. It lies in the file.
+const (
+	// pageItems is how many items a slab of a page gets at once.
+	pageItems = 256
+	// rowItems is how many a slab gets that is used again for each row.
+	rowItems = 16
+)
+
+// pageRow is a row of a page before it is decoded.
 type pageRow struct {
-	id, row []byte
+	id, row []byte // in the file
 	version uint64 // of a history's
 }
 
 // pageRows are the rows of a page. They are decoded together: the texts of all
 // are parts of one.
-type pageRows []pageRow
+type pageRows struct {
+	rows []pageRow
+	text string // of all, once they are copied
+}
 
-// decode shows each row, with its id as a text, while the transaction lasts.
-func (p pageRows) decode(show func(id string, version uint64, s *scanner) error) error {
+// rowsOfPages is where pages have their rows before they are copied: of type
+// *[]pageRow.
+var rowsOfPages sync.Pool
+
+// newPageRows gives room for the rows of a page. It is given back with free.
+func newPageRows() *pageRows {
+	p := &pageRows{}
+	if rows, ok := rowsOfPages.Get().(*[]pageRow); ok {
+		p.rows = *rows
+	}
+	return p
+}
+
+func (p *pageRows) free() {
+	clear(p.rows) // they pointed into the file
+	p.rows = p.rows[:0]
+	if cap(p.rows) <= defaultLimit {
+		rowsOfPages.Put(&p.rows)
+	}
+}
+
+func (p *pageRows) add(r pageRow) { p.rows = append(p.rows, r) }
+
+// copy takes the rows out of the file. It is called at the transaction's end.
+func (p *pageRows) copy() {
 	size := 0
-	for _, r := range p {
+	for _, r := range p.rows {
 		size += len(r.id) + len(r.row)
 	}
 	var all strings.Builder
 	all.Grow(size)
-	for _, r := range p {
+	for _, r := range p.rows {
 		all.Write(r.id)
 		all.Write(r.row)
 	}
-	rest, memory := all.String(), &rowMemory{more: pageItems}
-	for _, r := range p {
+	p.text = all.String()
+}
+
+// decode shows each row that was copied, with its id as a text.
+func (p *pageRows) decode(memory *rowMemory, show func(id string, version uint64, s *scanner) error) error {
+	rest, s := p.text, &scanner{memory: memory}
+	for _, r := range p.rows {
 		id, row := rest[:len(r.id)], rest[len(r.id):len(r.id)+len(r.row)]
 		rest = rest[len(r.id)+len(r.row):]
-		if err := show(id, r.version, &scanner{row: row, memory: memory}); err != nil {
+		s.row, s.at, s.err = row, 0, nil
+		if err := show(id, r.version, s); err != nil {
 			return err
 		}
 	}

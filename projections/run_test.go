@@ -228,9 +228,9 @@ func TestRefusesUntilCaughtUp(t *testing.T) {
 	questions := map[string]func(*Store) error{
 		"Secret":         func(s *Store) error { _, err := s.Secret(domain.SecretRef{}); return err },
 		"SecretMetadata": func(s *Store) error { _, err := s.SecretMetadata(domain.SecretRef{}); return err },
-		"ListSecrets":    func(s *Store) error { _, err := s.ListSecrets(ctx, domain.SecretQuery{}); return err },
+		"ListSecrets":    func(s *Store) error { _, _, err := listSecrets(ctx, s, domain.SecretQuery{}); return err },
 		"Effective":      func(s *Store) error { _, err := s.Effective(ctx, domain.EffectiveQuery{}); return err },
-		"History":        func(s *Store) error { _, err := s.History(domain.HistoryQuery{}); return err },
+		"History":        func(s *Store) error { _, _, err := historyOf(s, domain.HistoryQuery{}); return err },
 		"Directory": func(s *Store) error {
 			return s.Directory(org, func(*domain.Directory) error { return nil })
 		},

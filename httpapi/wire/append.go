@@ -176,22 +176,6 @@ func optional(b []byte, member, s string) []byte {
 	return AppendText(append(b, member...), s)
 }
 
-// Aggregates is a page of a list.
-type Aggregates []Aggregate
-
-// AppendJSON implements [Appender].
-func (a Aggregates) AppendJSON(b []byte) []byte {
-	return appendEach(b, a, (*Aggregate).append)
-}
-
-// HistoryEntries is a page of a history.
-type HistoryEntries []HistoryEntry
-
-// AppendJSON implements [Appender].
-func (h HistoryEntries) AppendJSON(b []byte) []byte {
-	return appendEach(b, h, (*HistoryEntry).append)
-}
-
 func (f *HistoryField) append(b []byte) []byte {
 	b = AppendText(append(b, `{"key":`...), f.Key)
 	return append(AppendText(append(b, `,"sensitivity":`...), f.Sensitivity), '}')

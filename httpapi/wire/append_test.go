@@ -79,7 +79,6 @@ func TestAppendersWriteWhatJSONWrites(t *testing.T) {
 		}
 		for _, a := range []Appender{
 			moment.Draw(t, "moment"), envelope, secret, secret.Aggregate, entry.Draw(t, "entry"),
-			Aggregates(nil), Aggregates(rapid.SliceOfN(aggregate, 0, 2).Draw(t, "aggregates")), HistoryEntries(rapid.SliceOfN(entry, 0, 2).Draw(t, "entries")),
 		} {
 			var want bytes.Buffer
 			e := json.NewEncoder(&want)
