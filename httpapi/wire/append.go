@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -19,12 +20,32 @@ type Appender interface {
 
 // AppendText appends a JSON string.
 func AppendText(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-			return appendAny(b, s) // which knows what to do about it
-		}
+	if !isPlain(s) {
+		return appendAny(b, s) // which knows what to do about it
 	}
 	return append(append(append(b, '"'), s...), '"')
+}
+
+// isPlain says that a text is its own JSON: printable ASCII without a quote or a
+// backslash. It looks at eight bytes at once where there are as many.
+func isPlain(s string) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	for ; len(s) >= 8; s = s[8:] {
+		w := binary.LittleEndian.Uint64([]byte(s[:8]))
+		quote, backslash := w^ones*'"', w^ones*'\\'
+		// The top bit of a byte is set where it is not ASCII, less than a
+		// blank, a DEL, or (its difference being 0) one of both. A borrow
+		// between bytes can only come from one that is found itself.
+		if (w|(w-ones*' ')|(w+ones)|(quote-ones)|(backslash-ones))&tops != 0 {
+			return false
+		}
+	}
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // appendAny appends what is rare as encoding/json does.
@@ -77,9 +98,14 @@ func (a *Aggregate) append(b []byte) []byte {
 	b = strconv.AppendUint(append(b, `,"version":`...), a.Version, 10)
 	b = a.CreatedAt.AppendJSON(append(b, `,"createdAt":`...))
 	b = AppendText(append(b, `,"createdBy":`...), a.CreatedBy)
-	b = a.UpdatedAt.AppendJSON(append(b, `,"updatedAt":`...))
+	b = append(b, `,"updatedAt":`...)
+	updated := len(b)
+	b = a.UpdatedAt.AppendJSON(b)
+	text := b[updated:]
 	b = AppendText(append(b, `,"updatedBy":`...), a.UpdatedBy)
-	b = appendEach(append(b, `,"fields":`...), a.Fields, (*AggregateField).append)
+	b = appendEach(append(b, `,"fields":`...), a.Fields, func(f *AggregateField, b []byte) []byte {
+		return f.append(b, a.UpdatedAt, text)
+	})
 	b = optional(b, `,"rotateEvery":`, a.RotateEvery)
 	if a.ExpiresAt != nil {
 		b = a.ExpiresAt.AppendJSON(append(b, `,"expiresAt":`...))
@@ -87,11 +113,17 @@ func (a *Aggregate) append(b []byte) []byte {
 	return append(b, '}')
 }
 
-func (f *AggregateField) append(b []byte) []byte {
+// append is given the text of a time that is likely to be the field's.
+func (f *AggregateField) append(b []byte, likely Time, text []byte) []byte {
 	b = AppendText(append(b, `{"key":`...), f.Key)
 	b = AppendText(append(b, `,"sensitivity":`...), f.Sensitivity)
 	b = strconv.AppendUint(append(b, `,"version":`...), f.Version, 10)
-	b = f.UpdatedAt.AppendJSON(append(b, `,"updatedAt":`...))
+	b = append(b, `,"updatedAt":`...)
+	if f.UpdatedAt == likely {
+		b = append(b, text...)
+	} else {
+		b = f.UpdatedAt.AppendJSON(b)
+	}
 	b = AppendText(append(b, `,"updatedBy":`...), f.UpdatedBy)
 	if f.Value != nil {
 		b = AppendText(append(b, `,"value":`...), string(*f.Value))
