@@ -105,7 +105,7 @@ func (b *jetStreamBroker) setMaxAge(ctx context.Context) error {
 	}
 	wanted := info.Config
 	wanted.MaxAge = b.config.MaxAge
-	wanted.Duplicates = 0 // the server's choice: no more than the age
+	wanted.Duplicates = duplicateWindow // no more than the age
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	if _, err := b.js.UpdateStream(ctx, wanted); err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/chancery-dev/chancery/domain"
 )
@@ -151,7 +152,7 @@ func (k *KeyStore) gone(ctx context.Context, position uint64) bool {
 
 // SecretKeys yields every stored secret key with a higher sequence, in order.
 func (k *KeyStore) SecretKeys(ctx context.Context, after uint64) iter.Seq2[domain.StoredKey, error] {
-	return k.keys(ctx, secretKeyPrefix+"*", after)
+	return k.keys(ctx, secretKeyPrefix+"*", after, false)
 }
 
 // OrgKeys yields one organization's keys, oldest first.
@@ -159,20 +160,57 @@ func (k *KeyStore) OrgKeys(ctx context.Context, org string) iter.Seq2[domain.Sto
 	if err := checkToken(org); err != nil {
 		return func(yield func(domain.StoredKey, error) bool) { yield(domain.StoredKey{}, err) }
 	}
-	return k.keys(ctx, orgKeyPrefix+org+".*", 0)
+	return k.keys(ctx, orgKeyPrefix+org+".*", 0, true)
 }
 
 // AllOrgKeys yields the keys of every organization, oldest first.
 func (k *KeyStore) AllOrgKeys(ctx context.Context) iter.Seq2[domain.StoredKey, error] {
-	return k.keys(ctx, orgKeyPrefix+"*.*", 0)
+	return k.keys(ctx, orgKeyPrefix+"*.*", 0, true)
 }
 
-func (k *KeyStore) keys(ctx context.Context, filter string, after uint64) iter.Seq2[domain.StoredKey, error] {
+// keys yields what matches a filter. Where few keys do among many that don't,
+// they are counted first.
+func (k *KeyStore) keys(ctx context.Context, filter string, after uint64, few bool) iter.Seq2[domain.StoredKey, error] {
 	return func(yield func(domain.StoredKey, error) bool) {
-		if err := k.scan(ctx, filter, after, yield); err != nil && !errors.Is(err, errLeft) {
+		hand := yield
+		if few {
+			left, err := k.count(ctx, filter)
+			if err != nil {
+				yield(domain.StoredKey{}, err)
+				return
+			}
+			if left == 0 {
+				return
+			}
+			hand = func(key domain.StoredKey, err error) bool {
+				left--
+				return yield(key, err) && left > 0
+			}
+		}
+		if err := k.scan(ctx, filter, after, hand); err != nil && !errors.Is(err, errLeft) {
 			yield(domain.StoredKey{}, err)
 		}
 	}
+}
+
+// count says how many messages match a filter, which the server knows by
+// heart. To find out by asking for the next one until there is none, it reads
+// every block to the end.
+func (k *KeyStore) count(ctx context.Context, filter string) (n uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	stream, err := k.js.Stream(ctx, k.config.Name)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(filter))
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	for _, messages := range info.State.Subjects {
+		n += messages
+	}
+	return n, nil
 }
 
 // scan reads the first keys one by one: mostly there are no more. The rest

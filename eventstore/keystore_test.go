@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"iter"
 	"os"
@@ -166,6 +167,35 @@ func TestOrgKeys(t *testing.T) {
 		if err := k.CreateOrgKey(ctx, string(sampleOrg), bad, nil); domain.CodeOf(err) != domain.CodeInvalidID {
 			t.Errorf("%q: %v", bad, err)
 		}
+	}
+}
+
+// TestOrgKeysAmongMany: where an organization's keys end is not found out by
+// looking through all that follow.
+func TestOrgKeysAmongMany(t *testing.T) {
+	k, _ := openKeys(t, t.TempDir())
+	ctx := t.Context()
+	for i := range byte(12) {
+		if err := k.CreateOrgKey(ctx, string(sampleOrg), fmt.Sprintf("k%d", i), []byte{i}); err != nil {
+			t.Fatal(err)
+		}
+		if err := k.CreateSecretKey(ctx, kek(i).String(), []byte{i}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lookups := 0
+	k.fault = func(op Op) (bool, error) {
+		if op.Kind == OpLookUp {
+			lookups++
+		}
+		return true, nil
+	}
+	if ids := keyIDs(t, k.OrgKeys(ctx, string(sampleOrg))); len(ids) != 12 || lookups > 12 {
+		t.Errorf("%d keys after %d questions", len(ids), lookups)
+	}
+	lookups = 0
+	if ids := keyIDs(t, k.OrgKeys(ctx, string(otherOrg))); len(ids) != 0 || lookups > 0 {
+		t.Errorf("%d keys of nobody after %d questions", len(ids), lookups)
 	}
 }
 

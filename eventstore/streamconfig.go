@@ -62,16 +62,22 @@ func keysConfig(replicas int) jetstream.StreamConfig {
 	return baseConfig(KeysStream, allKeys, replicas)
 }
 
+// duplicateWindow is the shortest that the server takes. No message of ours has
+// a Nats-Msg-Id, yet a server that starts reads every message that was stored
+// within the window.
+const duplicateWindow = 100 * time.Millisecond
+
 func baseConfig(name, subjects string, replicas int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: name, Subjects: []string{subjects}, Replicas: replicas,
 		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage,
 		MaxConsumers: -1, MaxMsgs: -1, MaxBytes: -1, MaxMsgsPerSubject: -1, MaxMsgSize: -1,
+		Duplicates: duplicateWindow,
 	}
 }
 
 // verifyStream compares what must not differ. Free are replicas, placement,
-// description, metadata and, on the events, compression (bytes of erased keys
+// description, metadata, the window for duplicates and, on the events, compression (bytes of erased keys
 // must be where they were written, so not there).
 func verifyStream(want, got jetstream.StreamConfig) error {
 	v := verifier{stream: want.Name}
