@@ -160,6 +160,23 @@ func TestAsOf(t *testing.T) {
 	}
 }
 
+// TestListWithoutFields: a row's lists are lists also where they are empty,
+// whatever row stands before it.
+func TestListWithoutFields(t *testing.T) {
+	w := newWorld(t)
+	field := `,"fields":[{"key":"k","sensitivity":"plaintext","value":"v"}]`
+	for i, fields := range []string{"", field, ""} {
+		body := `{"secretName":"N","category":"c"` + fields + `}`
+		w.want(201, request{method: "PUT", path: w.path(w.project, "s"+strconv.Itoa(i)), as: w.writer, body: body})
+	}
+	rows, _ := page[[]wire.Aggregate](w, w.want(200, request{method: "GET", path: w.path(w.project), as: w.viewer}))
+	for i, want := range []int{0, 1, 0} {
+		if len(rows) != 3 || rows[i].Fields == nil || len(rows[i].Fields) != want || rows[i].Tags == nil {
+			t.Errorf("row %d: %+v", i, rows)
+		}
+	}
+}
+
 // TestList verifies filters and paging of a scope's secrets.
 func TestList(t *testing.T) {
 	w := newWorld(t)

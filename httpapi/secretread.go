@@ -37,7 +37,7 @@ func listSecrets(c *call) (answer, error) {
 	if err := c.may(domain.ActionList, scope); err != nil {
 		return answer{}, err
 	}
-	var fields []wire.AggregateField
+	fields := []wire.AggregateField{} // a list also where there are none
 	rows := c.newItems()
 	next, err := c.config.State.ListSecrets(c.ctx, q, func(s *domain.Secret) {
 		row := metadataIn(s, fields[:0])

@@ -57,24 +57,23 @@ type pageRows struct {
 	text string // of all, once they are copied
 }
 
-// rowsOfPages is where pages have their rows before they are copied: of type
-// *[]pageRow.
-var rowsOfPages sync.Pool
+// pagesRows has the rows of pages that are over: of type *pageRows.
+var pagesRows sync.Pool
 
 // newPageRows gives room for the rows of a page. It is given back with free.
 func newPageRows() *pageRows {
-	p := &pageRows{}
-	if rows, ok := rowsOfPages.Get().(*[]pageRow); ok {
-		p.rows = *rows
+	if p, ok := pagesRows.Get().(*pageRows); ok {
+		return p
 	}
-	return p
+	return &pageRows{}
 }
 
+// free gives the room back, with nothing in it.
 func (p *pageRows) free() {
 	clear(p.rows) // they pointed into the file
-	p.rows = p.rows[:0]
-	if cap(p.rows) <= defaultLimit {
-		rowsOfPages.Put(&p.rows)
+	p.rows, p.text = p.rows[:0], ""
+	if cap(p.rows) <= 2*defaultLimit {
+		pagesRows.Put(p)
 	}
 }
 
