@@ -45,7 +45,7 @@ func hammer(ctx context.Context, o options, stdout, stderr io.Writer) (err error
 	}
 	stopped := false
 	defer func() {
-		if !stopped {
+		if !stopped && w.node != nil {
 			w.node.kill()
 		}
 	}()
