@@ -64,17 +64,18 @@ type appender struct {
 	timing
 }
 
-func (a appender) append(ctx context.Context, stream domain.Stream, after uint64, p domain.Proposed, certain bool) (domain.Recorded, error) {
+// append says with found what store says.
+func (a appender) append(ctx context.Context, stream domain.Stream, after uint64, p domain.Proposed, certain bool) (r domain.Recorded, found bool, err error) {
 	m, err := encode(stream, p)
 	if err != nil {
-		return domain.Recorded{}, err
+		return domain.Recorded{}, false, err
 	}
-	position, err := a.store(ctx, write{messages: []message{m}, after: after, certain: certain})
+	position, found, err := a.store(ctx, write{messages: []message{m}, after: after, certain: certain})
 	if err != nil {
-		return domain.Recorded{}, err
+		return domain.Recorded{}, false, err
 	}
 	m.event.Position = position
-	return m.event, nil
+	return m.event, found, nil
 }
 
 func (a appender) bootstrap(ctx context.Context, stream domain.Stream, ps []domain.Proposed) ([]domain.Recorded, error) {
@@ -88,7 +89,7 @@ func (a appender) bootstrap(ctx context.Context, stream domain.Stream, ps []doma
 			return nil, err
 		}
 	}
-	last, err := a.store(ctx, write{messages: ms, first: true})
+	last, _, err := a.store(ctx, write{messages: ms, first: true})
 	if err != nil {
 		return nil, err
 	}
@@ -102,17 +103,19 @@ func (a appender) bootstrap(ctx context.Context, stream domain.Stream, ps []doma
 
 // store sends until the outcome is certain and, on nil, durable. One that is
 // stored and cannot be made durable is uncertain: a power loss may take it.
-func (a appender) store(ctx context.Context, w write) (uint64, error) {
-	position, err := a.certain(ctx, w)
+// found says that the messages were found where they lie, and not that a copy
+// was taken: others may lie behind them already.
+func (a appender) store(ctx context.Context, w write) (position uint64, found bool, err error) {
+	position, found, err = a.certain(ctx, w)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.ack)
 	defer cancel()
 	if err := a.durable(ctx, position); err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrUncertain, err)
+		return 0, false, fmt.Errorf("%w: %w", ErrUncertain, err)
 	}
-	return position, nil
+	return position, found, nil
 }
 
 // certain sends until the outcome is. Only the end of ctx before the
@@ -131,52 +134,52 @@ func (a appender) store(ctx context.Context, w write) (uint64, error) {
 //   - conflict, and only others' events lie there: ours will never be stored.
 //
 // A crash in here is the caller's crash: nobody was answered.
-func (a appender) certain(ctx context.Context, w write) (uint64, error) {
+func (a appender) certain(ctx context.Context, w write) (position uint64, found bool, err error) {
 	if err := ctx.Err(); err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return 0, false, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	ctx = context.WithoutCancel(ctx)
-	position, err := a.attempt(ctx, w, 1)
+	position, err = a.attempt(ctx, w, 1)
 	switch {
 	case err == nil:
-		return position, nil
+		return position, false, nil
 	case errors.Is(err, ErrConflict):
 		// Ours may be there already, from an earlier call.
 		position, found, _, err := a.find(ctx, w)
 		switch {
 		case err != nil:
-			return 0, fmt.Errorf("%w: %w", ErrUncertain, err)
+			return 0, false, fmt.Errorf("%w: %w", ErrUncertain, err)
 		case !found:
-			return 0, ErrConflict
+			return 0, false, ErrConflict
 		}
-		return position, nil
+		return position, true, nil
 	case errors.Is(err, ErrUnavailable), errors.Is(err, ErrUncertain), errors.Is(err, ErrRefused):
-		return 0, err
+		return 0, false, err
 	}
 	return a.settle(ctx, w, err)
 }
 
-func (a appender) settle(ctx context.Context, w write, cause error) (uint64, error) {
+func (a appender) settle(ctx context.Context, w write, cause error) (position uint64, found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, a.timing.settle)
 	defer cancel()
 	pause := a.pause
 	for attempt := 2; ; attempt++ {
 		position, err := a.attempt(ctx, w, attempt)
 		if err == nil {
-			return position, nil
+			return position, false, nil
 		}
 		if errors.Is(err, ErrConflict) {
 			position, found, rival, err := a.find(ctx, w)
 			switch {
 			case err == nil && found:
-				return position, nil
+				return position, true, nil
 			case err == nil && rival:
-				return 0, ErrConflict
+				return 0, false, ErrConflict
 			}
 			// A replicated store refuses also while a copy is under way.
 		}
 		if !sleep(ctx, pause) {
-			return 0, fmt.Errorf("%w: %w", ErrUncertain, cause)
+			return 0, false, fmt.Errorf("%w: %w", ErrUncertain, cause)
 		}
 		pause = min(2*pause, maxPause)
 	}

@@ -43,6 +43,7 @@ type knownHeads struct {
 type flight struct {
 	certain bool
 	appends int
+	newest  uint64 // doubtful as soon as one of them is
 	over    chan struct{}
 }
 
@@ -80,18 +81,26 @@ func (h *knownHeads) enter(ctx context.Context, subject string, after, known uin
 func (h *knownHeads) leave(place uint64, f *flight, position uint64, outcome headOutcome) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	switch newest, appended := h.at(place); {
-	case outcome == headDoubtful:
-		h.put(place, doubtful)
-	case outcome == headMoved && (!appended || newest == doubtful || newest < position):
-		// What was doubtful was settled before this one: the server takes
-		// everything in order, and refuses what expects an older head.
-		h.put(place, position)
+	switch outcome {
+	case headStays:
+	case headMoved:
+		f.newest = max(f.newest, position)
+	case headDoubtful:
+		f.newest = doubtful
 	}
-	if f.appends--; f.appends == 0 {
-		delete(h.flying, place)
-		close(f.over)
+	if f.appends--; f.appends > 0 {
+		return
 	}
+	// Appends leave in any order, long after they were stored, so only their
+	// end says what became of the subject. A doubt from before this flight is
+	// over once the server has taken an append of it: that was sent later, and
+	// the server takes everything in order and refuses what expects an older
+	// head. A doubt of the flight itself stays for the next one.
+	if f.newest > 0 {
+		h.put(place, f.newest)
+	}
+	delete(h.flying, place)
+	close(f.over)
 }
 
 // raise says that there are appends up to a position which enter has not seen.

@@ -107,6 +107,74 @@ func TestKnownHeadsWait(t *testing.T) {
 	leave(0, headStays)
 }
 
+// TestKnownHeadsOfOneFlight: appends that the server checks leave in any
+// order, long after they were stored. Nothing that was stored before a doubt
+// settles it, and the newest position counts, not the last to leave.
+func TestKnownHeadsOfOneFlight(t *testing.T) {
+	for name, tt := range map[string]struct {
+		first, second headOutcome
+		want          bool // whether one behind 25 is certain
+	}{
+		"in doubt, then the older one": {headDoubtful, headMoved, false},
+		"the older one, then in doubt": {headMoved, headDoubtful, false},
+		"refused, then the older one":  {headStays, headMoved, false},
+	} {
+		h := newKnownHeads(10)
+		_, older := mustEnter(t, h, "s", 5, 0)
+		_, newer := mustEnter(t, h, "s", 20, 20)
+		positions := map[headOutcome]uint64{headMoved: 20}
+		newer(positions[tt.first], tt.first)
+		older(positions[tt.second], tt.second)
+		certain, leave := mustEnter(t, h, "s", 25, 25)
+		if leave(0, headStays); certain != tt.want {
+			t.Errorf("%s: %v", name, certain)
+		}
+		if certain, leave = mustEnter(t, h, "s", 20, 25); certain && tt.first == headDoubtful {
+			t.Errorf("%s: certain behind what another may have followed", name)
+		}
+		leave(0, headStays)
+	}
+
+	h := newKnownHeads(10)
+	_, one := mustEnter(t, h, "s", 5, 0)
+	_, two := mustEnter(t, h, "s", 20, 20)
+	two(25, headMoved)
+	one(20, headMoved)
+	for after, want := range map[uint64]bool{20: false, 25: true} {
+		certain, leave := mustEnter(t, h, "s", after, 25)
+		if leave(0, headStays); certain != want {
+			t.Errorf("behind %d of 20 and 25: %v", after, certain)
+		}
+	}
+}
+
+// TestFoundIsNoHead: an event that an earlier call had stored says nothing of
+// what came behind it.
+func TestFoundIsNoHead(t *testing.T) {
+	_, nc := startEmbedded(t, t.TempDir())
+	l := openLog(t, nc)
+	stream, first := secretStream("s"), fieldSet(1, 1)
+	one := mustAppend(t, l, stream, 0, first)
+	two := mustAppend(t, l, stream, one.Position, fieldSet(2, 2))
+	if again := mustAppend(t, l, stream, 0, first); again.Position != one.Position {
+		t.Fatalf("stored again at %d", again.Position)
+	}
+	for after, want := range map[uint64]error{one.Position: ErrConflict, two.Position: nil} {
+		p := fieldSet(3, 3)
+		p.Known = two.Position
+		certain, leave := mustEnter(t, l.heads, stream.Subject(), after, p.Known)
+		if leave(0, headStays); certain {
+			t.Errorf("certain behind %d", after)
+		}
+		if want == nil {
+			continue
+		}
+		if _, err := l.Append(t.Context(), stream, after, p); !errors.Is(err, want) {
+			t.Errorf("behind %d: %v", after, err)
+		}
+	}
+}
+
 // TestKnownHeadsForget: what a generation drops must be known by the caller.
 func TestKnownHeadsForget(t *testing.T) {
 	h := newKnownHeads(0)

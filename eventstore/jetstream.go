@@ -87,19 +87,21 @@ func (l *JetStream) Append(ctx context.Context, stream domain.Stream, after uint
 // append appends behind what the heads know, where there are any.
 func (l *JetStream) append(ctx context.Context, stream domain.Stream, after uint64, p domain.Proposed) (domain.Recorded, error) {
 	if l.heads == nil || stream == nil {
-		return l.appender.append(ctx, stream, after, p, false)
+		r, _, err := l.appender.append(ctx, stream, after, p, false)
+		return r, err
 	}
 	certain, leave, err := l.heads.enter(ctx, stream.Subject(), after, p.Known)
 	if err != nil {
 		return domain.Recorded{}, err
 	}
 	outcome := headDoubtful // stands after a panic
-	var r domain.Recorded
-	defer func() { leave(r.Position, outcome) }()
-	r, err = l.appender.append(ctx, stream, after, p, certain)
+	var position uint64
+	defer func() { leave(position, outcome) }()
+	r, found, err := l.appender.append(ctx, stream, after, p, certain)
 	switch {
+	case found: // what lies behind it is not known
 	case err == nil:
-		outcome = headMoved
+		position, outcome = r.Position, headMoved
 	case !errors.Is(err, ErrUncertain):
 		outcome = headStays
 	}

@@ -76,7 +76,7 @@ func (k *KeyStore) CreateSecretKey(ctx context.Context, kekID string, record []b
 
 // create publishes singly: the staging files of a batch are not erased.
 func (k *KeyStore) create(ctx context.Context, subject string, record []byte) error {
-	_, err := k.appender.store(ctx, write{messages: []message{{subject: subject, body: record}}})
+	_, _, err := k.appender.store(ctx, write{messages: []message{{subject: subject, body: record}}})
 	if errors.Is(err, ErrConflict) {
 		return domain.ErrKeyExists
 	}
@@ -244,6 +244,9 @@ func (k *KeyStore) scan(ctx context.Context, filter string, after uint64, yield 
 				return err
 			}
 			m := stored{subject: msg.Subject(), position: meta.Sequence.Stream, data: msg.Data()}
+			if m.position <= after {
+				continue // it was asked for singly, of a replica that was ahead
+			}
 			if after, err = handKey(m, yield); err != nil {
 				return err
 			}

@@ -36,7 +36,8 @@ func memoryTiming() timing {
 
 // Append implements [Log].
 func (l *Memory) Append(ctx context.Context, stream domain.Stream, after uint64, p domain.Proposed) (domain.Recorded, error) {
-	return l.appender.append(ctx, stream, after, p, false)
+	r, _, err := l.appender.append(ctx, stream, after, p, false)
+	return r, err
 }
 
 // Bootstrap implements [Log].

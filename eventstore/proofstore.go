@@ -147,9 +147,10 @@ func (p *ProofStore) add(ctx context.Context, subject string, revision uint64, e
 	if len(entry) == 0 || len(entry) > maxMessageLen {
 		return 0, refusedf("it has %d bytes", len(entry))
 	}
-	return p.appender.store(ctx, write{
+	position, _, err := p.appender.store(ctx, write{
 		messages: []message{{subject: subject, body: bytes.Clone(entry)}}, after: revision,
 	})
+	return position, err
 }
 
 func (p *ProofStore) each(ctx context.Context, subject string) iter.Seq2[[]byte, error] {
