@@ -215,7 +215,7 @@ func TestRivalsBehindKnownHeads(t *testing.T) {
 	for caller := range uint64(callers) {
 		all.Go(func() {
 			random := rand.New(rand.NewPCG(caller, 1))
-			stale := states
+			var stale [subjects]state
 			for n := range uint64(appends) {
 				s := random.IntN(subjects)
 				mu.Lock()
