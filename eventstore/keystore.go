@@ -152,7 +152,7 @@ func (k *KeyStore) gone(ctx context.Context, position uint64) bool {
 
 // SecretKeys yields every stored secret key with a higher sequence, in order.
 func (k *KeyStore) SecretKeys(ctx context.Context, after uint64) iter.Seq2[domain.StoredKey, error] {
-	return k.keys(ctx, secretKeyPrefix+"*", after, false)
+	return k.keys(ctx, secretKeyPrefix+"*", after)
 }
 
 // OrgKeys yields one organization's keys, oldest first.
@@ -160,35 +160,37 @@ func (k *KeyStore) OrgKeys(ctx context.Context, org string) iter.Seq2[domain.Sto
 	if err := checkToken(org); err != nil {
 		return func(yield func(domain.StoredKey, error) bool) { yield(domain.StoredKey{}, err) }
 	}
-	return k.keys(ctx, orgKeyPrefix+org+".*", 0, true)
+	return k.fewKeys(ctx, orgKeyPrefix+org+".*")
 }
 
 // AllOrgKeys yields the keys of every organization, oldest first.
 func (k *KeyStore) AllOrgKeys(ctx context.Context) iter.Seq2[domain.StoredKey, error] {
-	return k.keys(ctx, orgKeyPrefix+"*.*", 0, true)
+	return k.fewKeys(ctx, orgKeyPrefix+"*.*")
 }
 
-// keys yields what matches a filter. Where few keys do among many that don't,
-// they are counted first.
-func (k *KeyStore) keys(ctx context.Context, filter string, after uint64, few bool) iter.Seq2[domain.StoredKey, error] {
+func (k *KeyStore) keys(ctx context.Context, filter string, after uint64) iter.Seq2[domain.StoredKey, error] {
 	return func(yield func(domain.StoredKey, error) bool) {
-		hand := yield
-		if few {
-			left, err := k.count(ctx, filter)
-			if err != nil {
-				yield(domain.StoredKey{}, err)
-				return
-			}
-			if left == 0 {
-				return
-			}
-			hand = func(key domain.StoredKey, err error) bool {
-				left--
-				return yield(key, err) && left > 0
-			}
-		}
-		if err := k.scan(ctx, filter, after, hand); err != nil && !errors.Is(err, errLeft) {
+		if err := k.scan(ctx, filter, after, yield); err != nil && !errors.Is(err, errLeft) {
 			yield(domain.StoredKey{}, err)
+		}
+	}
+}
+
+// fewKeys is keys where few match among many that don't: it ends with the last
+// one, and does not have the rest looked through.
+func (k *KeyStore) fewKeys(ctx context.Context, filter string) iter.Seq2[domain.StoredKey, error] {
+	return func(yield func(domain.StoredKey, error) bool) {
+		left, err := k.count(ctx, filter)
+		if err != nil {
+			yield(domain.StoredKey{}, err)
+		}
+		if left == 0 {
+			return
+		}
+		for key, err := range k.keys(ctx, filter, 0) {
+			if left--; !yield(key, err) || left == 0 {
+				return
+			}
 		}
 	}
 }

@@ -77,8 +77,9 @@ func baseConfig(name, subjects string, replicas int) jetstream.StreamConfig {
 }
 
 // verifyStream compares what must not differ. Free are replicas, placement,
-// description, metadata, the window for duplicates and, on the events, compression (bytes of erased keys
-// must be where they were written, so not there).
+// description, metadata, the window for duplicates and, on the events,
+// compression (bytes of erased keys must be where they were written, so not
+// there).
 func verifyStream(want, got jetstream.StreamConfig) error {
 	v := verifier{stream: want.Name}
 	v.check("subjects", strings.Join(want.Subjects, " "), strings.Join(got.Subjects, " "))

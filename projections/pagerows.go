@@ -94,7 +94,8 @@ func (p *pageRows) copy() {
 	p.text = all.String()
 }
 
-// decode shows each row that was copied, with its id as a text.
+// decode shows each row that was copied, with its id as a text. Of what lay in
+// the file only the lengths are used: it may be mapped elsewhere by now.
 func (p *pageRows) decode(memory *rowMemory, show func(id string, version uint64, s *scanner) error) error {
 	rest, s := p.text, &scanner{memory: memory}
 	for _, r := range p.rows {
