@@ -1,9 +1,11 @@
 package server_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,6 +23,7 @@ type world struct {
 	projA, projB   place
 	ada, alan, bob member
 	watch          member // owns the sentinel, see head
+	auditor        member // of the organization
 	made           *atomic.Int64
 }
 
@@ -53,6 +56,8 @@ func newWorld(t *testing.T) *world {
 	w.grant(t, w.bob, w.projB, "writer")
 	w.watch = w.newAgent(t, "watch")
 	w.watch.create(t, w.watch.own(), sentinel)
+	w.auditor = w.newAgent(t, "auditor")
+	w.grant(t, w.auditor, w.org, "auditor")
 	return w
 }
 
@@ -149,14 +154,48 @@ func (w *world) head(t testing.TB) uint64 {
 	return w.watch.rename(t, w.watch.own(), sentinel, "Name of "+sentinel).ok(t, 200).etag(t, 1).position(t)
 }
 
-// unchanged demands that the log's head stands still while f runs.
+// unchanged demands that f appends nothing. What the node itself appends a
+// moment after it answered a DELETE may come in between: the end of the
+// secret's keys.
 func (w *world) unchanged(t testing.TB, f func()) {
 	t.Helper()
 	before := w.head(t)
 	f()
-	if after := w.head(t); after != before {
-		t.Errorf("the log went on from %d to %d", before, after)
+	after := w.head(t)
+	if after == before {
+		return
 	}
+	ends := w.destructionsUpTo(t, after)
+	for position := before + 1; position <= after; position++ {
+		if !slices.Contains(ends, position) {
+			t.Errorf("the log went on from %d to %d", before, after)
+			return
+		}
+	}
+}
+
+// destructionsUpTo waits until the report of destructions covers a position,
+// and gives where in the log the ends of keys are recorded.
+func (w *world) destructionsUpTo(t testing.TB, position uint64) (at []uint64) {
+	t.Helper()
+	eventually(t, fmt.Sprint("a report that covers event ", position), func() bool {
+		r := w.auditor.send(t, http.MethodGet, w.inOrg("reports", "destructions"), nil).ok(t, 200)
+		covered := uint64(0)
+		at = nil
+		for line := range bytes.Lines(r.raw) {
+			var row struct {
+				DestroyedPosition uint64
+				Manifest          struct{ Events struct{ To uint64 } }
+			}
+			if err := json.Unmarshal(line, &row); err != nil {
+				t.Fatalf("%v: %s", err, line)
+			}
+			at = append(at, row.DestroyedPosition)
+			covered = max(covered, row.Manifest.Events.To)
+		}
+		return covered >= position
+	})
+	return at
 }
 
 // unchanging is a subtest that must append nothing.
