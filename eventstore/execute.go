@@ -68,8 +68,8 @@ type Sealer interface {
 	// data_key_reused.
 	Seal(ctx context.Context, ref domain.SecretRef, agent domain.AgentID, keys []domain.KekID,
 		eventID ulid.ULID, event domain.Event) (domain.Event, error)
-	// Open gives the value behind a sealed one.
-	Open(ctx context.Context, ref domain.SecretRef, key domain.FieldKey, sealed domain.Sealed) (domain.Plaintext, error)
+	// Open gives fields of a secret with every sealed value opened.
+	Open(ctx context.Context, ref domain.SecretRef, fields []domain.Field) ([]domain.Field, error)
 	// Destroy erases keys for good; nil also when they are gone already.
 	Destroy(ctx context.Context, keys []domain.KekID) error
 }
@@ -223,27 +223,11 @@ func (x *Executor) openFields(ctx context.Context, s domain.Secret, keys []domai
 		f, _ := s.Field(key)
 		opened = append(opened, domain.Field{Key: key, Value: f.Value})
 	}
-	opened, err := x.open(ctx, s.Ref, opened)
+	opened, err := x.Sealer.Open(ctx, s.Ref, opened)
 	if err != nil {
 		return domain.Secret{}, err
 	}
 	return s.WithValues(opened), nil
-}
-
-// open gives the fields with every sealed value opened.
-func (x *Executor) open(ctx context.Context, ref domain.SecretRef, fields []domain.Field) ([]domain.Field, error) {
-	opened := make([]domain.Field, len(fields))
-	for i, f := range fields {
-		opened[i] = f
-		if sealed, ok := f.Value.(domain.Sealed); ok {
-			p, err := x.Sealer.Open(ctx, ref, f.Key, sealed)
-			if err != nil {
-				return nil, err
-			}
-			opened[i].Value = p
-		}
-	}
-	return opened, nil
 }
 
 // propose makes the envelope of a new event: id, time, next version.

@@ -152,14 +152,15 @@ func (n *node) opened(ref domain.SecretRef) domain.Secret {
 	if err != nil {
 		n.w.Fatal(err)
 	}
-	for i, f := range secret.Fields {
-		if sealed, ok := f.Value.(domain.Sealed); ok {
-			if secret.Fields[i].Value, err = n.ring.Open(n.w.ctx, ref, f.Key, sealed); err != nil {
-				n.w.Fatal(err)
-			}
-		}
+	var fields []domain.Field
+	for _, f := range secret.Fields {
+		fields = append(fields, domain.Field{Key: f.Key, Value: f.Value})
 	}
-	return secret
+	opened, err := n.ring.Open(n.w.ctx, ref, fields)
+	if err != nil {
+		n.w.Fatal(err)
+	}
+	return secret.WithValues(opened)
 }
 
 func plain(key domain.FieldKey, value string) domain.Field {

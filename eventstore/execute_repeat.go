@@ -94,7 +94,7 @@ func (x *Executor) event(ctx context.Context, hit domain.IdempotentEvent) (domai
 
 // openEvent gives a recorded event with its sealed values opened.
 func (x *Executor) openEvent(ctx context.Context, ref domain.SecretRef, event domain.Event) (domain.Event, error) {
-	fields, err := x.open(ctx, ref, domain.BodyOf(event).Fields)
+	fields, err := x.Sealer.Open(ctx, ref, domain.BodyOf(event).Fields)
 	if err != nil {
 		return nil, err
 	}

@@ -165,11 +165,13 @@ func (s seamedSealer) Seal(ctx context.Context, ref domain.SecretRef, agent doma
 	return s.Keyring.Seal(ctx, kms.SealRequest{Ref: ref, Agent: agent, Keys: keys, EventID: eventID, Event: event})
 }
 
-func (s seamedSealer) Open(ctx context.Context, ref domain.SecretRef, key domain.FieldKey, sealed domain.Sealed) (domain.Plaintext, error) {
-	if err := s.pass(opening); err != nil {
-		return domain.Plaintext{}, err
+func (s seamedSealer) Open(ctx context.Context, ref domain.SecretRef, fields []domain.Field) ([]domain.Field, error) {
+	if len(fields) > 0 {
+		if err := s.pass(opening); err != nil {
+			return nil, err
+		}
 	}
-	return s.Keyring.Open(ctx, ref, key, sealed)
+	return s.Keyring.Open(ctx, ref, fields)
 }
 
 func (s seamedSealer) Destroy(ctx context.Context, keys []domain.KekID) error {

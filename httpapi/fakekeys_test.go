@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/chancery-dev/chancery/domain"
@@ -51,8 +52,14 @@ func (k *keyring) Release(_ context.Context, ref domain.SecretRef, field domain.
 	return dek, nil
 }
 
-func (k *keyring) OpenField(_ context.Context, _ domain.SecretRef, _ domain.FieldKey, v domain.Sealed) (domain.Plaintext, error) {
-	return domain.NewPlaintext(string(reversed(string(v.Box)))), k.touch()
+func (k *keyring) Open(_ context.Context, _ domain.SecretRef, fields []domain.Field) ([]domain.Field, error) {
+	opened := slices.Clone(fields)
+	for i, f := range fields {
+		if s, ok := f.Value.(domain.Sealed); ok {
+			opened[i].Value = domain.NewPlaintext(string(reversed(string(s.Box))))
+		}
+	}
+	return opened, k.touch()
 }
 
 // recorder keeps access records in memory.

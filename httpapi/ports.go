@@ -94,8 +94,9 @@ type Keys interface {
 	// envelope ("" for none), or a fresh one of the agent's own; anything
 	// else is data_key_mismatch.
 	Release(ctx context.Context, ref domain.SecretRef, field domain.FieldKey, agent domain.AgentID, keys []domain.KekID, ciphertext, current string) ([32]byte, error)
-	// OpenField opens a plaintext field's stored value.
-	OpenField(ctx context.Context, ref domain.SecretRef, field domain.FieldKey, v domain.Sealed) (domain.Plaintext, error)
+	// Open gives fields of a secret with every plaintext field's stored value
+	// opened.
+	Open(ctx context.Context, ref domain.SecretRef, fields []domain.Field) ([]domain.Field, error)
 }
 
 // Recorder keeps the access log.

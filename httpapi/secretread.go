@@ -139,20 +139,21 @@ func (c *call) load(ref domain.SecretRef, wanted func(domain.SecretField) bool) 
 // away.
 func (c *call) open(s domain.Secret, wanted func(domain.SecretField) bool) (domain.Secret, error) {
 	s = s.Clone()
+	var sealed []domain.Field
+	var places []int // in s.Fields
 	for i, f := range s.Fields {
 		if !wanted(f) {
 			s.Fields[i].Value = nil
-			continue
+		} else if _, ok := f.Value.(domain.Sealed); ok {
+			sealed, places = append(sealed, domain.Field{Key: f.Key, Value: f.Value}), append(places, i)
 		}
-		sealed, ok := f.Value.(domain.Sealed)
-		if !ok {
-			continue
-		}
-		plain, err := c.config.Keys.OpenField(c.ctx, s.Ref, f.Key, sealed)
-		if err != nil {
-			return domain.Secret{}, err
-		}
-		s.Fields[i].Value = plain
+	}
+	opened, err := c.config.Keys.Open(c.ctx, s.Ref, sealed)
+	if err != nil {
+		return domain.Secret{}, err
+	}
+	for n, i := range places {
+		s.Fields[i].Value = opened[n].Value
 	}
 	return s, nil
 }

@@ -58,13 +58,9 @@ func sealBox(dst, k, plaintext, aad []byte) ([]byte, error) {
 	return aead.Seal(dst, nil, plaintext, aad), nil //nolint:gosec // G407: no nonce is passed, the cipher draws it.
 }
 
-// openBox gives what sealBox was given with the same key and aad, or
+// openBox gives what was sealed under a cipher with the same aad, or
 // [ErrAuth]. The result is the caller's to clear.
-func openBox(k, box, aad []byte) ([]byte, error) {
-	aead, err := newAEAD(k)
-	if err != nil {
-		return nil, err
-	}
+func openBox(aead cipher.AEAD, box, aad []byte) ([]byte, error) {
 	if len(box) < boxOverhead {
 		return nil, ErrAuth
 	}
@@ -92,7 +88,11 @@ func openUnder(base key, info, box, aad []byte) ([]byte, error) {
 		return nil, err
 	}
 	defer clear(k)
-	return openBox(k, box, aad)
+	aead, err := newAEAD(k)
+	if err != nil {
+		return nil, err
+	}
+	return openBox(aead, box, aad)
 }
 
 func newAEAD(k []byte) (cipher.AEAD, error) {

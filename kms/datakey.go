@@ -155,7 +155,11 @@ func (d *DataKey) open(k secretKey, ref domain.SecretRef, field domain.FieldKey)
 	if err != nil {
 		return nil, err
 	}
-	return openBox(keys[:keyLen], d.body(), aad)
+	aead, err := newAEAD(keys[:keyLen])
+	if err != nil {
+		return nil, err
+	}
+	return openBox(aead, d.body(), aad)
 }
 
 // authenticate gives wrapKey || macKey, which is the caller's to clear, once

@@ -1,6 +1,7 @@
 package kms
 
 import (
+	"crypto/cipher"
 	"errors"
 
 	"github.com/oklog/ulid/v2"
@@ -8,30 +9,52 @@ import (
 	"github.com/chancery-dev/chancery/domain"
 )
 
-// sealField seals a plaintext value for the event that writes it:
-// nonce || AES-256-GCM under
+// fieldCipher seals and opens the plaintext values that one event writes under
+// one key: nonce || AES-256-GCM under
 // HKDF-Expand(K, LP("chancery/field-value/v1", eventId), 32) with additional
 // data LP("chancery/field-value/v1", org, scope, scopeId, secretId, kekId,
 // fieldKey, eventId).
-func sealField(k secretKey, ref domain.SecretRef, field domain.FieldKey, event ulid.ULID, value domain.Plaintext) (domain.Sealed, error) {
-	if event.IsZero() {
-		return domain.Sealed{}, errors.New("kms: a value is sealed for an event, and the event has no id")
-	}
-	plaintext := []byte(value.Reveal())
-	defer clear(plaintext)
-	box, err := sealUnder(k.key, fieldValueInfo(event), plaintext, fieldValueAAD(ref, k.kek, field, event))
-	if err != nil {
-		return domain.Sealed{}, err
-	}
-	return domain.Sealed{KekID: k.kek, EventID: event, Box: box}, nil
+type fieldCipher struct {
+	aead  cipher.AEAD
+	kek   domain.KekID
+	event ulid.ULID
 }
 
-// openField gives the value that sealField was given, or [ErrAuth].
-func openField(k secretKey, ref domain.SecretRef, field domain.FieldKey, s domain.Sealed) (domain.Plaintext, error) {
-	plaintext, err := openUnder(k.key, fieldValueInfo(s.EventID), s.Box, fieldValueAAD(ref, s.KekID, field, s.EventID))
+func newFieldCipher(k key, kek domain.KekID, event ulid.ULID) (fieldCipher, error) {
+	if event.IsZero() {
+		return fieldCipher{}, errors.New("kms: a value is sealed for an event, and the event has no id")
+	}
+	derived, err := expand(k, fieldValueInfo(event), keyLen)
+	if err != nil {
+		return fieldCipher{}, err
+	}
+	defer clear(derived)
+	aead, err := newAEAD(derived)
+	return fieldCipher{aead: aead, kek: kek, event: event}, err
+}
+
+// made says whether the cipher is the one for a sealed value.
+func (c *fieldCipher) made(s domain.Sealed) bool {
+	return c.aead != nil && c.kek == s.KekID && c.event == s.EventID
+}
+
+func (c *fieldCipher) seal(ref domain.SecretRef, field domain.FieldKey, value domain.Plaintext) domain.Sealed {
+	plaintext := []byte(value.Reveal())
+	defer clear(plaintext)
+	box := c.aead.Seal(nil, nil, plaintext, c.aad(ref, field)) //nolint:gosec // G407: no nonce is passed, the cipher draws it.
+	return domain.Sealed{KekID: c.kek, EventID: c.event, Box: box}
+}
+
+// open gives the value that seal was given, or [ErrAuth].
+func (c *fieldCipher) open(ref domain.SecretRef, field domain.FieldKey, box []byte) (domain.Plaintext, error) {
+	plaintext, err := openBox(c.aead, box, c.aad(ref, field))
 	if err != nil {
 		return domain.Plaintext{}, err
 	}
 	defer clear(plaintext)
 	return domain.NewPlaintext(string(plaintext)), nil
+}
+
+func (c *fieldCipher) aad(ref domain.SecretRef, field domain.FieldKey) []byte {
+	return fieldValueAAD(ref, c.kek, field, c.event)
 }

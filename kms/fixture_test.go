@@ -50,3 +50,21 @@ func mustMint(t testing.TB, k secretKey, ref domain.SecretRef, field domain.Fiel
 	}
 	return d, dek
 }
+
+// sealField seals one value as an event's only one.
+func sealField(k secretKey, ref domain.SecretRef, field domain.FieldKey, event ulid.ULID, value domain.Plaintext) (domain.Sealed, error) {
+	c, err := newFieldCipher(k.key, k.kek, event)
+	if err != nil {
+		return domain.Sealed{}, err
+	}
+	return c.seal(ref, field, value), nil
+}
+
+// openField opens one value with a key, whatever the value says of it.
+func openField(k secretKey, ref domain.SecretRef, field domain.FieldKey, s domain.Sealed) (domain.Plaintext, error) {
+	c, err := newFieldCipher(k.key, s.KekID, s.EventID)
+	if err != nil {
+		return domain.Plaintext{}, err
+	}
+	return c.open(ref, field, s.Box)
+}

@@ -41,7 +41,7 @@ func TestLifeOfASecret(t *testing.T) {
 		t.Fatalf("the envelope does not open: %v", err)
 	}
 	for i, want := range map[int]string{1: "root", 2: ""} {
-		got, err := k.Open(t.Context(), r, created.Fields[i].Key, sealedOf(t, created.Fields[i]))
+		got, err := openOne(t, k, r, created.Fields[i].Key, sealedOf(t, created.Fields[i]))
 		if err != nil || got.Reveal() != want {
 			t.Errorf("field %d: %v", i, err)
 		}
@@ -68,6 +68,41 @@ func TestLifeOfASecret(t *testing.T) {
 	}
 }
 
+// Values that several events wrote, and envelopes between them, are opened in
+// one go, each as its event sealed it; one that is wrong opens none.
+func TestOpenIsOfEachEvent(t *testing.T) {
+	w := newWorld(t)
+	k, r := w.node(), ref("db")
+	m := w.mint(k, alice, r, "e")
+	created := w.create(k, alice, r, plain("a", "1"), encrypted("e", m.Ciphertext), plain("b", "2"), plain("c", "3"))
+	fields := slices.Clone(created.Fields)
+	for i, value := range map[int]string{2: "two", 3: "three"} {
+		set, err := w.write(k, alice, r, domain.FieldSet{Field: plain(fields[i].Key, value)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fields[i] = domain.BodyOf(set).Fields[0]
+	}
+	fields = append(fields, fields[0])
+	before := slices.Clone(fields)
+	opened, err := k.Open(t.Context(), r, fields)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"1", "", "two", "three", "1"} {
+		if p, ok := opened[i].Value.(domain.Plaintext); ok != (want != "") || p.Reveal() != want {
+			t.Errorf("field %d is a %T", i, opened[i].Value)
+		}
+	}
+	if diff := cmp.Diff(before, fields); diff != "" {
+		t.Errorf("what was given is changed:\n%s", diff)
+	}
+	fields[3].Key = "a"
+	if _, err := k.Open(t.Context(), r, fields); !errors.Is(err, kms.ErrAuth) {
+		t.Errorf("a value of another field: %v", err)
+	}
+}
+
 // Invariant 6: after a delete, every value the secret ever had fails to open,
 // on every node, even for one that still believes the secret lives.
 func TestADestroyedKeyOpensNothing(t *testing.T) {
@@ -77,13 +112,13 @@ func TestADestroyedKeyOpensNothing(t *testing.T) {
 	created := w.create(a, alice, r, encrypted("f", m.Ciphertext), plain("p", "value"))
 	unused := w.mint(b, alice, r, "g")
 	sealed := sealedOf(t, created.Fields[1])
-	if _, err := b.Open(t.Context(), r, "p", sealed); err != nil {
+	if _, err := openOne(t, b, r, "p", sealed); err != nil {
 		t.Fatal(err)
 	}
 	w.delete(a, r)
 	fresh := w.node()
 	for name, k := range map[string]*kms.Keyring{"the deleting node": a, "a follower": b, "a new process": fresh} {
-		_, err := k.Open(t.Context(), r, "p", sealed)
+		_, err := openOne(t, k, r, "p", sealed)
 		if !errors.Is(err, kms.ErrKeyNotFound) {
 			t.Errorf("%s: a sealed field: %v", name, err)
 		}

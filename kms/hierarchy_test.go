@@ -70,7 +70,7 @@ func TestStoredSecretKeysAreBound(t *testing.T) {
 		if !w.store.Replace(kek, record) {
 			t.Fatal("the key is not there")
 		}
-		_, err := w.node().Open(t.Context(), ref("db"), "p", sealed)
+		_, err := openOne(t, w.node(), ref("db"), "p", sealed)
 		return err
 	}
 	if err := open(stored.Record); err != nil {
@@ -230,7 +230,7 @@ func TestProviderFailures(t *testing.T) {
 
 		cold := w.node()
 		b.fail(nil, fmt.Errorf("unwrap: %w", c.failure))
-		_, err = cold.Open(t.Context(), r, "p", sealedOf(t, e.Fields[1]))
+		_, err = openOne(t, cold, r, "p", sealedOf(t, e.Fields[1]))
 		wantCode(t, "open", err, c.read)
 		_, err = w.release(cold, alice, r, "f", m.Ciphertext)
 		wantCode(t, "release", err, c.release)
@@ -286,7 +286,7 @@ func TestStoreFailures(t *testing.T) {
 		e := w.create(k, alice, r, encrypted("f", m.Ciphertext), plain("p", "v"))
 		failing(kmstest.OpSecretKey)
 		cold := w.node()
-		_, err = cold.Open(t.Context(), r, "p", sealedOf(t, e.Fields[1]))
+		_, err = openOne(t, cold, r, "p", sealedOf(t, e.Fields[1]))
 		wantCode(t, "read", err, domain.CodeUnavailable)
 		_, err = w.release(cold, alice, r, "f", m.Ciphertext)
 		wantCode(t, "release", err, domain.CodeUnavailable)
@@ -335,7 +335,7 @@ func TestDestroyDuringALoad(t *testing.T) {
 	k := w.node()
 	result := make(chan error, 1)
 	go func() {
-		_, err := k.Open(t.Context(), r, "p", sealedOf(t, e.Fields[0]))
+		_, err := openOne(t, k, r, "p", sealedOf(t, e.Fields[0]))
 		result <- err
 	}()
 	<-gate.begun // It has read the record and unwraps.

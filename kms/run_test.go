@@ -124,9 +124,9 @@ func TestNothingSecretLeaks(t *testing.T) {
 	}
 	e := w.create(k, alice, r, encrypted("f", m.Ciphertext), plain("p", canary))
 	sealed := sealedOf(t, e.Fields[1])
-	_, err := k.Open(t.Context(), r, "q", sealed)
+	_, err := openOne(t, k, r, "q", sealed)
 	note(err)
-	_, err = k.Open(t.Context(), ref("x"), "p", sealed)
+	_, err = openOne(t, k, ref("x"), "p", sealed)
 	note(err)
 	_, err = w.write(k, alice, r, domain.FieldSet{Field: encrypted("g", m.Ciphertext)})
 	note(err)
@@ -137,7 +137,7 @@ func TestNothingSecretLeaks(t *testing.T) {
 	_, err = k.Seal(t.Context(), kms.SealRequest{Ref: r, Event: domain.FieldSet{Field: plain("p", canary)}})
 	note(err)
 	w.store.SetFault(func(kmstest.Op, string) (bool, error) { return false, kms.ErrUnavailable })
-	_, err = w.node().Open(t.Context(), r, "p", sealed)
+	_, err = openOne(t, w.node(), r, "p", sealed)
 	note(err)
 	w.store.SetFault(nil)
 

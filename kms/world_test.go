@@ -267,6 +267,20 @@ func sealedOf(t testing.TB, f domain.Field) domain.Sealed {
 	return s
 }
 
+// openOne opens a sealed value by itself.
+func openOne(t testing.TB, k *kms.Keyring, r domain.SecretRef, field domain.FieldKey, s domain.Sealed) (domain.Plaintext, error) {
+	t.Helper()
+	opened, err := k.Open(t.Context(), r, []domain.Field{{Key: field, Value: s}})
+	if err != nil {
+		return domain.Plaintext{}, err
+	}
+	p, ok := opened[0].Value.(domain.Plaintext)
+	if !ok {
+		t.Fatalf("opened a %T", opened[0].Value)
+	}
+	return p, nil
+}
+
 func wantCode(t testing.TB, what string, err error, code domain.Code) {
 	t.Helper()
 	if domain.CodeOf(err) != code {

@@ -51,7 +51,7 @@ func (k *Keyring) Seal(ctx context.Context, r SealRequest) (domain.Event, error)
 		if len(e.KekIDs) == 0 {
 			e.KekIDs = []domain.KekID{first.kek}
 		}
-		if e.Fields, err = sealWrite(r, first, w.fields); err != nil {
+		if e.Fields, err = sealWrite(r, first, w); err != nil {
 			return nil, err
 		}
 		return e, nil
@@ -64,14 +64,14 @@ func (k *Keyring) Seal(ctx context.Context, r SealRequest) (domain.Event, error)
 			return nil, err
 		}
 		if w.plaintexts == 0 {
-			return domain.FieldSet{Field: w.fields[0]}, nil
+			return domain.FieldSet{Field: w.fields[0]}, nil // without loading the key
 		}
 		first, err := k.secrets.get(ctx, r.Ref.Org, r.Keys[0])
 		if err != nil {
 			return nil, living(err)
 		}
 		defer first.wipe()
-		fields, err := sealWrite(r, first, w.fields)
+		fields, err := sealWrite(r, first, w)
 		if err != nil {
 			return nil, err
 		}
@@ -171,33 +171,51 @@ func (k *Keyring) claim(ctx context.Context, r SealRequest, keks []domain.KekID)
 	return key, nil
 }
 
-func sealWrite(r SealRequest, first secretKey, fields []domain.Field) ([]domain.Field, error) {
+// sealWrite gives the fields with their plaintexts sealed.
+func sealWrite(r SealRequest, first secretKey, w write) ([]domain.Field, error) {
+	if w.plaintexts == 0 {
+		return w.fields, nil
+	}
+	values, err := newFieldCipher(first.key, first.kek, r.EventID)
+	if err != nil {
+		return nil, err
+	}
+	for i, f := range w.fields {
+		if p, ok := f.Value.(domain.Plaintext); ok {
+			w.fields[i].Value = values.seal(r.Ref, f.Key, p)
+		}
+	}
+	return w.fields, nil
+}
+
+// Open gives fields of a secret with every value opened that is sealed: as it
+// is recorded, a plaintext one. Errors: unavailable, which wraps
+// [ErrKeyNotFound] when a key is destroyed (the secret has been deleted: load
+// it again), and internal ones.
+func (k *Keyring) Open(ctx context.Context, ref domain.SecretRef, fields []domain.Field) ([]domain.Field, error) {
+	opened := slices.Clone(fields)
+	var values fieldCipher // what one event wrote is opened with one
 	for i, f := range fields {
-		p, ok := f.Value.(domain.Plaintext)
+		s, ok := f.Value.(domain.Sealed)
 		if !ok {
 			continue
 		}
-		sealed, err := sealField(first, r.Ref, f.Key, r.EventID, p)
-		if err != nil {
-			return nil, err
+		if !values.made(s) {
+			key, err := k.secrets.get(ctx, ref.Org, s.KekID)
+			if err != nil {
+				return nil, living(err)
+			}
+			values, err = newFieldCipher(key.key, s.KekID, s.EventID)
+			key.wipe()
+			if err != nil {
+				return nil, err
+			}
 		}
-		fields[i].Value = sealed
+		value, err := values.open(ref, f.Key, s.Box)
+		if err != nil {
+			return nil, fmt.Errorf("kms: field %s of %s: %w", f.Key, ref, err)
+		}
+		opened[i].Value = value
 	}
-	return fields, nil
-}
-
-// Open gives the value of a plaintext field, read from its recorded form.
-// Errors: unavailable, which wraps [ErrKeyNotFound] when the key is destroyed
-// (the secret has been deleted: load it again), and internal ones.
-func (k *Keyring) Open(ctx context.Context, ref domain.SecretRef, field domain.FieldKey, s domain.Sealed) (domain.Plaintext, error) {
-	key, err := k.secrets.get(ctx, ref.Org, s.KekID)
-	if err != nil {
-		return domain.Plaintext{}, living(err)
-	}
-	defer key.wipe()
-	value, err := openField(key, ref, field, s)
-	if err != nil {
-		return domain.Plaintext{}, fmt.Errorf("kms: field %s of %s: %w", field, ref, err)
-	}
-	return value, nil
+	return opened, nil
 }

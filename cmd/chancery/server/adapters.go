@@ -67,7 +67,7 @@ func (k keys) Release(ctx context.Context, ref domain.SecretRef, field domain.Fi
 	return key, nil
 }
 
-// OpenField implements httpapi.Keys.
-func (k keys) OpenField(ctx context.Context, ref domain.SecretRef, field domain.FieldKey, v domain.Sealed) (domain.Plaintext, error) {
-	return k.ring.Open(ctx, ref, field, v)
+// Open implements httpapi.Keys.
+func (k keys) Open(ctx context.Context, ref domain.SecretRef, fields []domain.Field) ([]domain.Field, error) {
+	return k.ring.Open(ctx, ref, fields)
 }

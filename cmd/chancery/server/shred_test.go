@@ -63,11 +63,11 @@ func TestDeleteShredsKeys(t *testing.T) {
 		if !res.KeyDestroyed {
 			t.Error("the answer does not say that the key was destroyed")
 		}
-		sealed, ok := doomed.Fields[0].Value.(domain.Sealed)
-		if !ok {
-			t.Fatalf("the stored value is a %T", doomed.Fields[0].Value)
+		sealed := doomed.Fields[0].Value
+		if _, ok := sealed.(domain.Sealed); !ok {
+			t.Fatalf("the stored value is a %T", sealed)
 		}
-		if _, err := s.keyring.Open(ctx, doomed.Ref, "f", sealed); err == nil {
+		if _, err := s.keyring.Open(ctx, doomed.Ref, []domain.Field{{Key: "f", Value: sealed}}); err == nil {
 			t.Error("a value of the deleted secret still opens")
 		}
 		mustDo(t, s.reconciler.Reconcile(ctx))
