@@ -71,7 +71,6 @@ type AccessMessage struct {
 	Position uint64
 	// Raw is the message's exact bytes, the Merkle leaf: at most 60 KiB.
 	Raw     []byte
-	Stored  time.Time // the log server's clock
 	Records []Access
 }
 

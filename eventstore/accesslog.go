@@ -1,6 +1,7 @@
 package eventstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -38,7 +39,8 @@ type AccessReadWriter interface {
 	// those to come. It ends with ctx (then without an error), with
 	// ErrCorrupt, or with ErrReplaced, and with nothing else.
 	//
-	// What it yields may not be durable yet, by what is just being appended.
+	// From another server what it yields may not be durable yet, by what is just
+	// being appended.
 	Follow(ctx context.Context, after uint64) iter.Seq2[domain.AccessMessage, error]
 
 	// Status asks the log about itself. Where everything has expired, First is
@@ -88,6 +90,13 @@ func OpenAccessLog(ctx context.Context, nc *nats.Conn, o AccessOptions) (*Access
 	l := &AccessLog{jetStreamBroker: b}
 	l.reader = newReader(&l.jetStreamBroker, o.Logger, accessSubject, accessMessage)
 	l.expires = true
+	if l.sync != nil { // nobody else can append
+		status, err := l.status(ctx)
+		if err != nil {
+			return nil, err
+		}
+		l.tail = newTail(status.Head, func(m domain.AccessMessage) (uint64, []byte) { return m.Position, m.Raw })
+	}
 	return l, l.Verify(ctx)
 }
 
@@ -137,6 +146,9 @@ func (l *AccessLog) Append(ctx context.Context, data []byte) (uint64, error) {
 		position = ack.Sequence
 		return l.durable(ctx, position)
 	})
+	if err == nil && l.tail != nil {
+		l.tail.add(domain.AccessMessage{Position: position, Raw: bytes.Clone(data)})
+	}
 	return position, accessOutcome(err)
 }
 
@@ -178,7 +190,12 @@ func (l *AccessLog) Read(ctx context.Context, after uint64) iter.Seq2[domain.Acc
 // Follow implements [AccessReadWriter].
 func (l *AccessLog) Follow(ctx context.Context, after uint64) iter.Seq2[domain.AccessMessage, error] {
 	return func(yield func(domain.AccessMessage, error) bool) {
-		l.deliver(ctx, delivery{last: after}, yield)
+		l.follow(ctx, after, func(m domain.AccessMessage, err error) bool {
+			if err == nil && m.Records == nil { // from the tail
+				m, err = readAccess(m)
+			}
+			return yield(m, err) && err == nil
+		})
 	}
 }
 
@@ -201,9 +218,15 @@ func accessMessage(_ context.Context, m stored) (domain.AccessMessage, error) {
 	if m.subject != accessSubject {
 		return domain.AccessMessage{}, &CorruptError{Position: m.position, Reason: errSubject.Error()}
 	}
-	records, err := decodeAccess(m.data)
+	return readAccess(domain.AccessMessage{Position: m.position, Raw: m.data})
+}
+
+// readAccess decodes the records of a message.
+func readAccess(m domain.AccessMessage) (domain.AccessMessage, error) {
+	records, err := decodeAccess(m.Raw)
 	if err != nil {
-		return domain.AccessMessage{}, &CorruptError{Position: m.position, Reason: err.Error()}
+		return domain.AccessMessage{}, &CorruptError{Position: m.Position, Reason: err.Error()}
 	}
-	return domain.AccessMessage{Position: m.position, Raw: m.data, Stored: m.at.UTC(), Records: records}, nil
+	m.Records = records
+	return m, nil
 }

@@ -32,29 +32,34 @@ var accessBackends = map[string]func(t testing.TB) *accessRig{
 		r.intrude = func(data []byte) { l.broker.intrude(accessSubject, data, false) }
 		return r
 	},
-	"jetstream": func(t testing.TB) *accessRig {
-		dir := t.TempDir()
-		e, nc := startEmbedded(t, dir)
-		r := &accessRig{rig: &rig{}}
-		var l *AccessLog
-		open := func() {
-			l = openAccessLog(t, nc, 0)
-			l.fault = r.rig.hook
-			r.AccessReadWriter = l
-		}
+	// Others may append, too: followed by consumers.
+	"jetstream": func(t testing.TB) *accessRig { return newAccessRig(t, func(l *AccessLog) { l.tail = nil }) },
+	"embedded":  func(t testing.TB) *accessRig { return newAccessRig(t, func(*AccessLog) {}) },
+}
+
+func newAccessRig(t testing.TB, opened func(*AccessLog)) *accessRig {
+	dir := t.TempDir()
+	e, nc := startEmbedded(t, dir)
+	r := &accessRig{rig: &rig{}}
+	var l *AccessLog
+	open := func() {
+		l = openAccessLog(t, nc, 0)
+		l.fault = r.rig.hook
+		opened(l)
+		r.AccessReadWriter = l
+	}
+	open()
+	r.restart = func() {
+		stopEmbedded(t, e, nc)
+		e, nc = startEmbedded(t, dir)
 		open()
-		r.restart = func() {
-			stopEmbedded(t, e, nc)
-			e, nc = startEmbedded(t, dir)
-			open()
+	}
+	r.intrude = func(data []byte) {
+		if _, err := l.js.Publish(t.Context(), accessSubject, data); err != nil {
+			t.Error(err)
 		}
-		r.intrude = func(data []byte) {
-			if _, err := l.js.Publish(t.Context(), accessSubject, data); err != nil {
-				t.Error(err)
-			}
-		}
-		return r
-	},
+	}
+	return r
 }
 
 func openAccessLog(t testing.TB, nc *nats.Conn, maxAge time.Duration) *AccessLog {
@@ -145,13 +150,22 @@ func testAccessAppendRead(t *testing.T, r *accessRig) {
 	n := 0
 	for m, err := range r.Read(t.Context(), 0) {
 		want := domain.AccessMessage{
-			Position: uint64(n + 1), Raw: accessData(n, 100+n), Stored: m.Stored,
+			Position: uint64(n + 1), Raw: accessData(n, 100+n),
 			Records: []domain.Access{accessOf(n), accessOf(100 + n)},
 		}
-		if diff := cmp.Diff(want, m); diff != "" || err != nil || m.Stored.Before(empty.Created) {
+		if diff := cmp.Diff(want, m); diff != "" || err != nil {
 			t.Errorf("%v\n%s", err, diff)
 		}
 		n++
+	}
+	n = 0
+	for m, err := range r.Follow(t.Context(), 0) {
+		if n++; err != nil || m.Position != uint64(n) || !cmp.Equal(m.Raw, accessData(n-1, 99+n)) || len(m.Records) != 2 {
+			t.Errorf("followed to %+v, %v", m, err)
+		}
+		if n == 5 {
+			break
+		}
 	}
 	for after := range uint64(7) {
 		checkPositions(t, "Read", r.Read(t.Context(), after), after+1, 5)
@@ -160,8 +174,9 @@ func testAccessAppendRead(t *testing.T, r *accessRig) {
 	next, stop := iter.Pull2(r.Follow(t.Context(), 5))
 	defer stop()
 	mustAppendAccess(t, r, 6)
-	if m, err, ok := next(); !ok || err != nil || m.Position != 6 {
-		t.Errorf("what came later: %v, %v", m.Position, err)
+	want := domain.AccessMessage{Position: 6, Raw: accessData(6), Records: []domain.Access{accessOf(6)}}
+	if m, err, ok := next(); !ok || err != nil || !cmp.Equal(want, m) {
+		t.Errorf("what came later: %v, %v", err, cmp.Diff(want, m))
 	}
 	if _, err := positions(t, r.Follow(t.Context(), 7), 8); !errors.Is(err, ErrReplaced) {
 		t.Errorf("from beyond the head: %v", err)
@@ -293,6 +308,13 @@ func TestAccessExpiry(t *testing.T) {
 	}
 	// From here on nothing expires during the test.
 	long := openAccessLog(t, nc, time.Hour)
+	late := tailFollower[domain.AccessMessage]{log: &long.reader, yield: func(m domain.AccessMessage, _ error) bool {
+		t.Errorf("position %d is still there", m.Position)
+		return true
+	}}
+	if err := late.read(t.Context(), 3); err != nil || late.last != 3 {
+		t.Errorf("a follower stands at %d before what has expired, %v", late.last, err)
+	}
 	mustAppendAccess(t, long, 4)
 	mustAppendAccess(t, long, 5)
 	for after := range uint64(3) {

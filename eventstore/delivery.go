@@ -56,6 +56,7 @@ type reader[T any] struct {
 	// expires says that the oldest messages may go. They are passed over; a
 	// hole behind the first message that is there is corrupt all the same.
 	expires bool
+	tail    *tail[T] // nil where others may append too
 }
 
 func newReader[T any](b *jetStreamBroker, logger *slog.Logger, subject string, meaning func(context.Context, stored) (T, error)) reader[T] {

@@ -37,8 +37,7 @@ type JetStream struct {
 	reader[domain.Recorded]
 	appender appender
 	foreign  foreign
-	tail     *tail // nil where others may append too, like heads
-	heads    *knownHeads
+	heads    *knownHeads // nil where others may append too, like tail
 	flying   atomic.Int64
 }
 
@@ -56,17 +55,18 @@ func OpenJetStream(ctx context.Context, nc *nats.Conn, o Options) (*JetStream, e
 	l := &JetStream{jetStreamBroker: b, foreign: o.Foreign}
 	if l.sync == nil {
 		l.group = newGroup(&l.jetStreamBroker, appendedAlone, defaultTiming().ack)
-	} else { // nobody else can append
+	}
+	l.reader = newReader(&l.jetStreamBroker, o.Logger, allEvents, l.interpret)
+	if l.sync != nil { // nobody else can append
 		status, err := l.status(ctx)
 		if err != nil {
 			return nil, err
 		}
-		l.tail = newTail(status.Head)
+		l.tail = newTail(status.Head, func(r domain.Recorded) (uint64, []byte) { return r.Position, r.Raw })
 		if e, ok := nc.Opts.InProcessServer.(*Embedded); ok {
 			l.heads = e.headsOf(EventsStream, status.Head)
 		}
 	}
-	l.reader = newReader(&l.jetStreamBroker, o.Logger, allEvents, l.interpret)
 	l.appender = appender{broker: &l.jetStreamBroker, timing: defaultTiming()}
 	return l, l.Verify(ctx)
 }
@@ -154,13 +154,7 @@ func (l *JetStream) Read(ctx context.Context, after uint64) iter.Seq2[domain.Rec
 
 // Follow implements [Log].
 func (l *JetStream) Follow(ctx context.Context, after uint64) iter.Seq2[domain.Recorded, error] {
-	return func(yield func(domain.Recorded, error) bool) {
-		if l.tail != nil {
-			l.followTail(ctx, after, yield)
-			return
-		}
-		l.deliver(ctx, delivery{last: after}, yield)
-	}
+	return func(yield func(domain.Recorded, error) bool) { l.follow(ctx, after, yield) }
 }
 
 // Status implements [Log].
