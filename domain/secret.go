@@ -85,14 +85,19 @@ func (s *Secret) Clone() Secret {
 
 // Apply folds one recorded event of the secret's stream. It is total: a
 // recorded event is a fact. A foreign message (nil Event) moves Head and
-// nothing else.
+// nothing else. What a copy of the secret shares with it is not changed.
 func (s *Secret) Apply(r Recorded) {
 	if r.Event == nil {
 		s.Head = r.Position
 		return
 	}
-	s.Replay(Metadata(r))
-	for _, f := range BodyOf(r.Event).Fields {
+	s.ApplyEntry(Metadata(r), r.Event)
+}
+
+// ApplyEntry is Apply where the event's metadata are at hand.
+func (s *Secret) ApplyEntry(e HistoryEntry, event Event) {
+	s.Replay(e)
+	for _, f := range BodyOf(event).Fields { // their places are new
 		if i, ok := s.find(f.Key); ok {
 			s.Fields[i].Value = f.Value
 		}
@@ -111,13 +116,9 @@ func (s *Secret) Replay(e HistoryEntry) {
 			CreatedAt: e.At, CreatedBy: e.Actor.ID, Incarnation: e.Version,
 		}
 		s.change(d.Changes)
-		for _, f := range d.Fields {
-			s.setField(f, e)
-		}
+		s.setFields(d.Fields, e)
 	case TypeFieldSet:
-		for _, f := range d.Fields {
-			s.setField(f, e)
-		}
+		s.setFields(d.Fields, e)
 	case TypeFieldRemoved:
 		for _, f := range d.Fields {
 			if i, ok := s.find(f.Key); ok {
@@ -151,18 +152,23 @@ func (s *Secret) change(c Changes) {
 	}
 }
 
-func (s *Secret) setField(m FieldMetadata, e HistoryEntry) {
-	f := SecretField{
-		Key: m.Key, Sensitivity: m.Sensitivity, DekID: m.DekID,
-		Version: e.Version, UpdatedAt: e.At, UpdatedBy: e.Actor.ID,
-	}
-	i, ok := s.find(m.Key)
-	s.Fields = slices.Clone(s.Fields)
-	if ok {
-		s.Fields[i] = f
+// setFields puts fields into a new slice.
+func (s *Secret) setFields(fields []FieldMetadata, e HistoryEntry) {
+	if len(fields) == 0 {
 		return
 	}
-	s.Fields = slices.Insert(s.Fields, i, f)
+	s.Fields = append(make([]SecretField, 0, len(s.Fields)+len(fields)), s.Fields...)
+	for _, m := range fields {
+		f := SecretField{
+			Key: m.Key, Sensitivity: m.Sensitivity, DekID: m.DekID,
+			Version: e.Version, UpdatedAt: e.At, UpdatedBy: e.Actor.ID,
+		}
+		if i, ok := s.find(m.Key); ok {
+			s.Fields[i] = f
+		} else {
+			s.Fields = slices.Insert(s.Fields, i, f)
+		}
+	}
 }
 
 // WithValues gives a copy in which the named fields hold the given values:

@@ -36,20 +36,19 @@ func (f *fold) dekCutoff() uint64 {
 // up, and few, so that the first event after a quiet time stays cheap.
 func (f *fold) expire() error {
 	cutoff := f.dekCutoff()
-	err := f.expireFrom(tableDeksRecent, &f.oldestDek, func(key, _ []byte) (bool, error) {
+	err := f.expireFrom(tableDeksRecent, &f.oldestDek, func(key []byte) bool {
 		var id ulid.ULID
 		copy(id[:], key)
-		return id.Time() < cutoff, nil
-	})
+		return id.Time() < cutoff
+	}, func([]byte) error { return nil })
 	if err != nil {
 		return err
 	}
 	oldest := millis(f.mark.at.Add(-idempotencyKept))
-	return f.expireFrom(tableIdempotencyTimes, &f.oldestRequest, func(key, name []byte) (bool, error) {
-		if len(key) < 16 || binary.BigEndian.Uint64(key) >= oldest {
-			return false, nil
-		}
-		return true, f.forget(name, binary.BigEndian.Uint64(key[8:]))
+	return f.expireFrom(tableIdempotencyTimes, &f.oldestRequest, func(key []byte) bool {
+		return len(key) >= 16 && binary.BigEndian.Uint64(key) < oldest
+	}, func(key []byte) error {
+		return f.forget(f.at(tableIdempotencyTimes).Get(key), binary.BigEndian.Uint64(key[8:]))
 	})
 }
 
@@ -67,26 +66,21 @@ func (o *oldestRow) put(key []byte) {
 	}
 }
 
-// expireFrom removes rows from the begin of a table while they are too old.
-func (f *fold) expireFrom(t table, oldest *oldestRow, tooOld func(key, row []byte) (bool, error)) error {
+// expireFrom removes rows from the begin of a table while their keys are too
+// old, after what hangs on them. The first row is not read before it is.
+func (f *fold) expireFrom(t table, oldest *oldestRow, tooOld func(key []byte) bool, forget func(key []byte) error) error {
 	for range expiredAtOnce {
-		var key, row []byte
-		if oldest.known {
-			if key = oldest.key; key != nil {
-				row = f.at(t).Get(key)
-			}
-		} else {
-			key, row = f.at(t).Cursor().First()
-			*oldest = oldestRow{known: true, key: bytes.Clone(key)}
+		if !oldest.known {
+			first, _ := f.at(t).Cursor().First()
+			*oldest = oldestRow{known: true, key: bytes.Clone(first)}
 		}
-		if key == nil {
+		key := oldest.key
+		if key == nil || !tooOld(key) {
 			return nil
 		}
-		old, err := tooOld(key, row)
-		if err != nil || !old {
+		if err := forget(key); err != nil {
 			return err
 		}
-		key = oldest.key
 		if err := f.put(t, key, nil); err != nil {
 			return err
 		}
@@ -124,7 +118,8 @@ func (f *fold) remember(r domain.Recorded) error {
 	if err := f.put(tableIdempotency, name, p.row); err != nil {
 		return err
 	}
-	due := append(binary.BigEndian.AppendUint64(nil, millis(r.At)), positionKey(r.Position)...)
+	due := binary.BigEndian.AppendUint64(make([]byte, 0, 16), millis(r.At))
+	due = binary.BigEndian.AppendUint64(due, r.Position)
 	f.oldestRequest.put(due)
 	return f.put(tableIdempotencyTimes, due, name)
 }
@@ -132,7 +127,8 @@ func (f *fold) remember(r domain.Recorded) error {
 // idempotencyName is SHA-256 over the three parts, each after its length: a
 // key of fixed size.
 func idempotencyName(agent domain.AgentID, operation, key string) []byte {
-	var p pen
+	var room [512]byte
+	p := pen{row: room[:0]}
 	p.text(string(agent))
 	p.text(operation)
 	p.text(key)

@@ -18,7 +18,7 @@ func (f *fold) foreign(r domain.Recorded) error {
 			return err
 		}
 		row.Apply(r)
-		return f.put(stateTable(row.Secret), secretKey(s.Ref), row.encode())
+		return f.put(stateTable(&row.Secret), secretKey(s.Ref), row.encode())
 	case domain.DirectoryStream:
 		return f.moveHead(tableDirectories, s.Org, r.Position)
 	case domain.KeysStream:

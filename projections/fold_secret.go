@@ -11,39 +11,43 @@ import (
 // the key ids that it names.
 func (f *fold) secret(ref domain.SecretRef, r domain.Recorded) error {
 	key := secretKey(ref)
-	before, err := f.state(ref)
+	before, err := f.stateAt(ref, key)
 	if err != nil {
 		return err
 	}
 	if err := next(r, before.Version); err != nil {
 		return err
 	}
-	after := secretRow{Secret: before.Clone(), since: before.since}
-	after.Apply(r)
+	entry, after := domain.Metadata(r), before
+	after.ApplyEntry(entry, r.Event)
 	kind := r.Event.Type()
 	if kind == domain.TypeSecretCreated || kind == domain.TypeSecretDeleted || r.Version == 1 {
 		after.since = r.Version
 	}
-	for _, step := range []func() error{
-		func() error { return f.putState(key, before, after) },
-		func() error { return f.hideFields(key, before.Secret, after.Secret) },
-		func() error { return f.writeFields(key, after.Secret) },
-		func() error { return f.index(before.Secret, after.Secret) },
-		func() error { return f.claim(key, r) },
-		func() error {
-			return f.put(tableHistory, versionKey(key, r.Version), encodeHistory(after.since, domain.Metadata(r)))
-		},
-	} {
-		if err := step(); err != nil {
-			return err
-		}
+	if err := f.putState(key, &before, &after); err != nil {
+		return err
 	}
-	return nil
+	if err := f.hideFields(key, &before.Secret, &after.Secret); err != nil {
+		return err
+	}
+	if err := f.writeFields(key, &after.Secret); err != nil {
+		return err
+	}
+	if err := f.index(key, &before.Secret, &after.Secret); err != nil {
+		return err
+	}
+	if err := f.claim(key, r); err != nil {
+		return err
+	}
+	return f.put(tableHistory, versionKey(key, r.Version), encodeHistory(after.since, entry))
 }
 
 // state reads a secret without values; one without messages is zero.
 func (ts *tables) state(ref domain.SecretRef) (secretRow, error) {
-	key := secretKey(ref)
+	return ts.stateAt(ref, secretKey(ref))
+}
+
+func (ts *tables) stateAt(ref domain.SecretRef, key []byte) (secretRow, error) {
 	row := ts.at(tableSecrets).Get(key)
 	if row == nil {
 		row = ts.at(tableDeleted).Get(key)
@@ -54,26 +58,26 @@ func (ts *tables) state(ref domain.SecretRef) (secretRow, error) {
 	return decodeSecret(ref, row)
 }
 
-func stateTable(s domain.Secret) table {
+func stateTable(s *domain.Secret) table {
 	if s.Exists {
 		return tableSecrets
 	}
 	return tableDeleted
 }
 
-func (f *fold) putState(key []byte, before, after secretRow) error {
+func (f *fold) putState(key []byte, before, after *secretRow) error {
 	// The head alone says whether there is a row: a foreign message makes one
 	// before the first event.
 	if before.Head > 0 && before.Exists != after.Exists {
-		if err := f.put(stateTable(before.Secret), key, nil); err != nil {
+		if err := f.put(stateTable(&before.Secret), key, nil); err != nil {
 			return err
 		}
 	}
-	return f.put(stateTable(after.Secret), key, after.encode())
+	return f.put(stateTable(&after.Secret), key, after.encode())
 }
 
 // hideFields removes the values that the event hid or is about to replace.
-func (f *fold) hideFields(key []byte, before, after domain.Secret) error {
+func (f *fold) hideFields(key []byte, before, after *domain.Secret) error {
 	for _, old := range before.Fields {
 		now, ok := after.Field(old.Key)
 		if ok && now.Version == old.Version {
@@ -94,7 +98,7 @@ func (f *fold) hideFields(key []byte, before, after domain.Secret) error {
 }
 
 // writeFields stores the values that the event brought.
-func (f *fold) writeFields(key []byte, after domain.Secret) error {
+func (f *fold) writeFields(key []byte, after *domain.Secret) error {
 	for _, now := range after.Fields {
 		if now.Version != after.Version {
 			continue
@@ -123,27 +127,28 @@ func (f *fold) writeFields(key []byte, after domain.Secret) error {
 }
 
 // index files a living secret under its name, category and tags.
-func (f *fold) index(before, after domain.Secret) error {
+func (f *fold) index(key []byte, before, after *domain.Secret) error {
 	if before.Exists == after.Exists && before.Name == after.Name &&
 		before.Category == after.Category && slices.Equal(before.Tags, after.Tags) {
 		return nil
 	}
 	if before.Exists {
-		if err := f.eachIndex(before, nil, nil); err != nil {
+		if err := f.eachIndex(key, before, nil, nil); err != nil {
 			return err
 		}
 	}
 	if after.Exists {
-		return f.eachIndex(after, []byte(after.Name), present())
+		return f.eachIndex(key, after, []byte(after.Name), present())
 	}
 	return nil
 }
 
-func (f *fold) eachIndex(s domain.Secret, name, entry []byte) error {
-	if err := f.put(tableNames, secretKey(s.Ref), name); err != nil {
+func (f *fold) eachIndex(key []byte, s *domain.Secret, name, entry []byte) error {
+	if err := f.put(tableNames, key, name); err != nil {
 		return err
 	}
-	filed := func(value string) []byte { return append(indexPrefix(s.Ref.Org, s.Ref.Scope, value), s.Ref.ID...) }
+	scope := key[:len(key)-len(s.Ref.ID)]
+	filed := func(value string) []byte { return indexKey(scope, value, s.Ref.ID) }
 	if err := f.put(tableCategories, filed(s.Category), entry); err != nil {
 		return err
 	}

@@ -70,18 +70,20 @@ func (q *queue) push(ctx context.Context, r domain.Recorded) bool {
 }
 
 // take waits for events and gives all there are, or the error that ended
-// them, or that of ctx.
-func (q *queue) take(ctx context.Context) ([]domain.Recorded, error) {
+// them, or that of ctx. The batch before is done with: its room is used again.
+func (q *queue) take(ctx context.Context, before []domain.Recorded) ([]domain.Recorded, error) {
+	clear(before)
 	for ctx.Err() == nil {
 		q.mu.Lock()
-		batch, ended := q.waiting, q.ended
-		q.waiting, q.size = nil, 0
-		q.mu.Unlock()
-		switch {
-		case len(batch) > 0:
+		if batch := q.waiting; len(batch) > 0 {
+			q.waiting, q.size = before[:0], 0
+			q.mu.Unlock()
 			signal(q.emptied)
 			return batch, nil
-		case ended != nil:
+		}
+		ended := q.ended
+		q.mu.Unlock()
+		if ended != nil {
 			return nil, ended
 		}
 		select {

@@ -114,11 +114,13 @@ func encodeValue(v domain.Value) ([]byte, error) {
 	var p pen
 	switch v := v.(type) {
 	case domain.Sealed:
+		p.row = make([]byte, 0, 1+len(v.KekID)+len(v.EventID)+len(v.Box))
 		p.byte(rowSealed)
 		p.kek(v.KekID)
 		p.ulid(v.EventID)
 		p.raw(v.Box)
 	case domain.Envelope:
+		p.row = make([]byte, 0, 1+len(v.IV)+len(v.AuthTag)+binary.MaxVarintLen32+len(v.DataKey)+len(v.Ciphertext))
 		p.byte(rowEnvelope)
 		p.raw(v.IV[:])
 		p.raw(v.AuthTag[:])

@@ -86,8 +86,9 @@ func (s *Store) follow(ctx context.Context, log Source) error {
 			cancel(err)
 		}
 	})
-	for {
-		batch, err := q.take(ctx)
+	for batch := []domain.Recorded(nil); ; {
+		var err error
+		batch, err = q.take(ctx, batch)
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -292,8 +293,9 @@ func (s *Store) applyAll(ctx context.Context, events iter.Seq2[domain.Recorded, 
 	defer cancel()
 	q := s.newQueue()
 	reading.Go(func() { q.fill(ctx, events) })
-	for {
-		batch, err := q.take(ctx)
+	for batch := []domain.Recorded(nil); ; {
+		var err error
+		batch, err = q.take(ctx, batch)
 		switch {
 		case errors.Is(err, errEnded):
 			return nil

@@ -360,9 +360,10 @@ func TestQueueIsBounded(t *testing.T) {
 		var filling sync.WaitGroup
 		filling.Go(func() { q.fill(ctx, w.log.Read(ctx, 0)) })
 		var got []uint64
+		var batch []domain.Recorded
 		for {
-			batch, err := q.take(ctx)
-			if err != nil {
+			var err error
+			if batch, err = q.take(ctx, batch); err != nil {
 				if !errors.Is(err, errEnded) {
 					t.Fatal(err)
 				}

@@ -41,7 +41,7 @@ type Options struct {
 	// Applied, when not nil, is told of every batch once it is committed and
 	// before anybody who waits for it goes on: in order, from one goroutine.
 	// A rebuild tells everything again. The events are shared: not to be
-	// changed.
+	// changed, and their slice not to be kept.
 	Applied func([]domain.Recorded)
 	// CachedGrants bounds the compiled principals in memory, counted in their
 	// grants of a few hundred bytes each; 0 means 200,000.

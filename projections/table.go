@@ -123,19 +123,30 @@ const noScope = "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xf
 func secretKey(r domain.SecretRef) []byte { return append(scopeKey(r.Org, r.Scope), r.ID...) }
 
 // below gives the prefix of everything that is filed under a key.
-func below(key []byte) []byte { return append(key[:len(key):len(key)], 0) }
+func below(key []byte) []byte { return beneath(key, 0) }
 
-func valueKey(secret []byte, f domain.FieldKey) []byte { return append(below(secret), f...) }
+// beneath is below with room for what follows.
+func beneath(key []byte, room int) []byte {
+	return append(append(make([]byte, 0, len(key)+1+room), key...), 0)
+}
+
+func valueKey(secret []byte, f domain.FieldKey) []byte { return append(beneath(secret, len(f)), f...) }
 
 func versionKey(secret []byte, version uint64) []byte {
-	return binary.BigEndian.AppendUint64(below(secret), version)
+	return binary.BigEndian.AppendUint64(beneath(secret, 8), version)
 }
 
 // indexPrefix is what every secret of the scope with this category or tag has
 // in front of its id.
 func indexPrefix(org domain.OrgID, s domain.Scope, value string) []byte {
-	k := binary.AppendUvarint(scopeKey(org, s), uint64(len(value)))
-	return append(k, value...)
+	return indexKey(scopeKey(org, s), value, "")
+}
+
+// indexKey files an id under a category or tag of the scope with this key.
+func indexKey(scope []byte, value string, id domain.SecretID) []byte {
+	k := make([]byte, 0, len(scope)+binary.MaxVarintLen16+len(value)+len(id))
+	k = binary.AppendUvarint(append(k, scope...), uint64(len(value)))
+	return append(append(k, value...), id...)
 }
 
 func orgKey(org domain.OrgID, parts ...string) []byte {
@@ -152,7 +163,8 @@ func membershipCursor(k domain.MembershipKey) string {
 }
 
 func dekUse(d domain.DekID, secret []byte, f domain.FieldKey) []byte {
-	return append(append(d[:len(d):len(d)], secret...), append([]byte{0}, f...)...)
+	k := make([]byte, 0, len(d)+len(secret)+1+len(f))
+	return append(append(append(append(k, d[:]...), secret...), 0), f...)
 }
 
 func positionKey(position uint64) []byte { return binary.BigEndian.AppendUint64(nil, position) }
