@@ -1,7 +1,6 @@
 package kms
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"sync"
@@ -20,8 +19,8 @@ type cache[K comparable, V any] struct {
 	hits, misses atomic.Uint64
 
 	mu      sync.RWMutex
-	entries map[K]*list.Element // of *cacheEntry[K, V]
-	turns   list.List           // back: the next whose turn it is
+	entries map[K]int32 // places
+	turns   turns[cacheEntry[K, V]]
 	flights map[K]*flight
 }
 
@@ -40,7 +39,7 @@ type flight struct {
 }
 
 func newCache[K comparable, V any](size int, wipe func(*V)) *cache[K, V] {
-	return &cache[K, V]{max: size, wipe: wipe, entries: map[K]*list.Element{}, flights: map[K]*flight{}}
+	return &cache[K, V]{max: size, wipe: wipe, entries: map[K]int32{}, turns: newTurns[cacheEntry[K, V]](), flights: map[K]*flight{}}
 }
 
 // get gives the value of name, from memory or through load. When name is
@@ -88,11 +87,11 @@ func (c *cache[K, V]) get(ctx context.Context, name K, load func(context.Context
 func (c *cache[K, V]) find(name K) (v V, ok bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	e, ok := c.entries[name]
+	place, ok := c.entries[name]
 	if !ok {
 		return v, false
 	}
-	entry := e.Value.(*cacheEntry[K, V]) //nolint:errcheck,forcetypeassert // Only insert adds elements.
+	entry := c.turns.at(place)
 	if !entry.used.Load() {
 		entry.used.Store(true)
 	}
@@ -129,22 +128,31 @@ func (c *cache[K, V]) put(name K, v V) {
 
 func (c *cache[K, V]) insert(name K, v V) {
 	c.drop(name)
-	for c.turns.Len() >= max(1, c.max) { // before, so that the new one has no turn yet
-		last := c.turns.Back()
-		entry := last.Value.(*cacheEntry[K, V]) //nolint:errcheck,forcetypeassert // Only insert adds elements.
-		if entry.used.Swap(false) {
-			c.turns.MoveToFront(last)
-			continue
+	for len(c.entries) >= max(1, c.max) { // before, so that the new one has no turn yet
+		next := c.turns.next()
+		if entry := c.turns.at(next); entry.used.Swap(false) {
+			c.turns.later(next)
+		} else {
+			c.drop(entry.name)
 		}
-		c.drop(entry.name)
 	}
-	c.entries[name] = c.turns.PushFront(&cacheEntry[K, V]{name: name, value: v})
+	place := c.turns.add()
+	entry := c.turns.at(place)
+	entry.name, entry.value = name, v
+	c.entries[name] = place
 }
 
 func (c *cache[K, V]) drop(name K) {
-	if e, ok := c.entries[name]; ok {
-		c.wipe(&e.Value.(*cacheEntry[K, V]).value) //nolint:errcheck,forcetypeassert // Only insert adds elements.
-		c.turns.Remove(e)
+	if place, ok := c.entries[name]; ok {
+		entry := c.turns.at(place)
+		c.wipe(&entry.value)
+		var (
+			noName  K
+			noValue V
+		)
+		entry.name, entry.value = noName, noValue
+		entry.used.Store(false)
+		c.turns.remove(place)
 		delete(c.entries, name)
 	}
 }
@@ -163,5 +171,5 @@ func (c *cache[K, V]) evict(name K) {
 func (c *cache[K, V]) len() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.turns.Len()
+	return len(c.entries)
 }

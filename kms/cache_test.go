@@ -3,6 +3,7 @@ package kms
 import (
 	"context"
 	"errors"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -78,6 +79,29 @@ func TestCacheIsBoundedAndGivesASecondChance(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A large cache, in which places are given up and used again: every value is
+// that of its name, and the newest stay.
+func TestCacheOfManyEntries(t *testing.T) {
+	const size, names = 3 * turnsChunk, 5 * turnsChunk
+	c := testCache(size)
+	name := func(n int) string { return strconv.Itoa(n) }
+	for n := range names {
+		c.put(name(n), cached{n: n})
+		if n%3 == 0 {
+			c.evict(name(n))
+		}
+		if got := c.len(); got > size {
+			t.Fatalf("%d entries", got)
+		}
+	}
+	for n := names - size; n < names; n++ {
+		v, ok := c.find(name(n))
+		if ok != (n%3 != 0) || ok && (v.n != n || v.wiped) {
+			t.Fatalf("%d: %+v, %v", n, v, ok)
+		}
+	}
 }
 
 func TestCacheLoadsOnce(t *testing.T) {

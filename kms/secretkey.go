@@ -79,7 +79,7 @@ func (s *secretKeys) wrap(k secretKey, ok orgKey, log LogStatus) ([]byte, error)
 // when there is none, also when it is another organization's. The copy is the
 // caller's to clear.
 func (s *secretKeys) get(ctx context.Context, org domain.OrgID, kek domain.KekID) (secretKey, error) {
-	k, err := s.cache.get(ctx, kek, func(ctx context.Context) (secretKey, error) { return s.load(ctx, kek) })
+	k, err := s.cache.get(ctx, kek, func(ctx context.Context) (secretKey, error) { return s.load(ctx, org, kek) })
 	if err != nil {
 		return secretKey{}, err
 	}
@@ -90,7 +90,9 @@ func (s *secretKeys) get(ctx context.Context, org domain.OrgID, kek domain.KekID
 	return k, nil
 }
 
-func (s *secretKeys) load(ctx context.Context, kek domain.KekID) (secretKey, error) {
+// load reads and unwraps a key, whichever organization's it is; org is the one
+// that asks.
+func (s *secretKeys) load(ctx context.Context, org domain.OrgID, kek domain.KekID) (secretKey, error) {
 	stored, err := s.store.SecretKey(ctx, kek.String())
 	if err != nil {
 		return secretKey{}, fmt.Errorf("kms: reading secret key %s: %w", kek, err)
@@ -114,6 +116,9 @@ func (s *secretKeys) load(ctx context.Context, kek domain.KekID) (secretKey, err
 	defer clear(raw)
 	if len(raw) != keyLen {
 		return secretKey{}, fmt.Errorf("kms: opening secret key %s: %w", kek, ErrAuth)
+	}
+	if r.Org == org {
+		r.Org = org // many keys share the caller's text
 	}
 	return secretKey{kek: kek, org: r.Org, created: r.CreatedAt, key: key(raw)}, nil
 }
