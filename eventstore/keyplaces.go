@@ -14,8 +14,12 @@ import (
 	"time"
 )
 
-// keyRead is read at once where a key should lie.
-const keyRead = 1 << 10
+const (
+	// keyRead is read at once where a key should lie.
+	keyRead = 1 << 10
+	// lookRoom is kept for the next look; a whole block is 8 MiB.
+	lookRoom = 256 << 10
+)
 
 // keyPlaces knows where the messages of the embedded server's keys lie in its
 // blocks. To give one, the server reads a whole block of 8 MiB unless that is in
@@ -117,7 +121,7 @@ func (p *keyPlaces) readAt(place keyPlace, subject string) (stored, bool) {
 // lookOn looks through what was written since the last time.
 func (p *keyPlaces) lookOn() error {
 	p.looking.Lock()
-	defer p.looking.Unlock()
+	defer p.looked()
 	files, err := BlockFiles(p.dir, p.stream)
 	if err != nil {
 		return err
@@ -136,11 +140,19 @@ func (p *keyPlaces) lookOn() error {
 	return nil
 }
 
+// looked ends the looking.
+func (p *keyPlaces) looked() {
+	if cap(p.room) > lookRoom {
+		p.room = nil
+	}
+	p.looking.Unlock()
+}
+
 // lookAgain looks through a block that is not as it was, and forgets where a
 // subject was there.
 func (p *keyPlaces) lookAgain(hash uint64, block uint32) error {
 	p.looking.Lock()
-	defer p.looking.Unlock()
+	defer p.looked()
 	p.mu.Lock()
 	if p.at[hash].block == block {
 		delete(p.at, hash)
