@@ -39,7 +39,7 @@ func (s *Server) serve(r route) echo.HandlerFunc {
 		if beyond(c) {
 			return echo.ErrNotFound
 		}
-		c.Set(routeKey, r)
+		c.Set(routeKey, &r)
 		call := s.newCall(r, c)
 		for _, check := range []func() error{call.authenticate, call.limit, call.readBody, call.readHeaders, call.readQuery} {
 			if err := check(); err != nil {

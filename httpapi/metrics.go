@@ -40,7 +40,7 @@ func (m metrics) observe(c echo.Context, code string, took time.Duration) {
 
 // routeName gives the matched route's path as the table writes it.
 func routeName(c echo.Context) string {
-	if r, ok := c.Get(routeKey).(route); ok {
+	if r, ok := c.Get(routeKey).(*route); ok {
 		return r.path
 	}
 	return "unmatched"

@@ -20,6 +20,19 @@ import (
 // routeKey is where serve leaves its route for the metrics.
 const routeKey = "chancery.route"
 
+// everyHeader stands in every response. The names are canonical, as those of
+// an [http.Header], and the values shared by all.
+var everyHeader = [...]struct {
+	name   string
+	values []string
+}{
+	{"Cache-Control", []string{"no-store"}},
+	{"X-Content-Type-Options", []string{"nosniff"}},
+	{"Referrer-Policy", []string{"no-referrer"}},
+	{"Cross-Origin-Resource-Policy", []string{"same-origin"}},
+	{"Content-Security-Policy", []string{"default-src 'none'; frame-ancestors 'none'"}},
+}
+
 // outermost is around every request, also those that match no route: it sets
 // the headers of every response, turns errors and panics into problems, and
 // counts.
@@ -27,11 +40,9 @@ func (s *Server) outermost(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := s.config.Now()
 		header := c.Response().Header()
-		header.Set("Cache-Control", "no-store")
-		header.Set("X-Content-Type-Options", "nosniff")
-		header.Set("Referrer-Policy", "no-referrer")
-		header.Set("Cross-Origin-Resource-Policy", "same-origin")
-		header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		for _, h := range everyHeader {
+			header[h.name] = h.values
+		}
 		if c.IsTLS() {
 			header.Set("Strict-Transport-Security", "max-age=31536000")
 		}
@@ -163,9 +174,15 @@ func retryAfter(err error) int {
 	return int((e.RetryAfter + time.Second - 1) / time.Second)
 }
 
+// countedByServer is how long a body may be whose length net/http finds out by
+// itself: one header less is copied.
+const countedByServer = 2 << 10
+
 // send writes an answer. That the client has gone is no fault of ours.
 func (s *Server) send(c echo.Context, status int, body []byte) {
-	c.Response().Header().Set("Content-Length", strconv.Itoa(len(body)))
+	if len(body) > countedByServer {
+		c.Response().Header().Set("Content-Length", strconv.Itoa(len(body)))
+	}
 	c.Response().WriteHeader(status)
 	if _, err := c.Response().Write(body); err != nil {
 		s.config.Logger.DebugContext(c.Request().Context(), "an answer was not taken", slog.String("requestId", requestID(c)))
