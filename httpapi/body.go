@@ -19,12 +19,16 @@ func (c *call) readBody() error {
 	// The request's own body is left in its place: net/http must know it to
 	// answer early where the client waits for 100 Continue (RFC 9110, section
 	// 10.1.1).
-	body, err := io.ReadAll(io.LimitReader(c.http.Body, wire.MaxBody+1))
-	if len(body) > wire.MaxBody {
-		return errBodyTooLarge()
-	}
-	if err != nil {
-		return domain.Errorf(domain.CodeInvalidRequest, "the body could not be read")
+	var body []byte
+	if c.http.Body != http.NoBody { // ReadAll makes room before it looks
+		var err error
+		body, err = io.ReadAll(io.LimitReader(c.http.Body, wire.MaxBody+1))
+		if len(body) > wire.MaxBody {
+			return errBodyTooLarge()
+		}
+		if err != nil {
+			return domain.Errorf(domain.CodeInvalidRequest, "the body could not be read")
+		}
 	}
 	switch {
 	case c.route.body == bodyNone && len(body) > 0:

@@ -39,7 +39,7 @@ type State interface {
 	Fresh(now time.Time) error
 
 	// Secret gives a secret with its stored values, one with Exists false
-	// where there is none.
+	// where there is none. It is the caller's.
 	Secret(ref domain.SecretRef) (domain.Secret, error)
 	// SecretMetadata is Secret without values.
 	SecretMetadata(ref domain.SecretRef) (domain.Secret, error)

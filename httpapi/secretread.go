@@ -135,12 +135,11 @@ func (c *call) load(ref domain.SecretRef, wanted func(domain.SecretField) bool) 
 	return domain.Secret{}, err
 }
 
-// open opens the plaintext values that are wanted and takes the other values
-// away.
+// open opens the plaintext values that are wanted, in place, and takes the
+// other values away.
 func (c *call) open(s domain.Secret, wanted func(domain.SecretField) bool) (domain.Secret, error) {
-	s = s.Clone()
-	var sealed []domain.Field
-	var places []int // in s.Fields
+	sealed := make([]domain.Field, 0, len(s.Fields))
+	places := make([]int, 0, len(s.Fields))
 	for i, f := range s.Fields {
 		if !wanted(f) {
 			s.Fields[i].Value = nil

@@ -14,23 +14,24 @@ import (
 // the same.
 func (s *Store) Secret(ref domain.SecretRef) (secret domain.Secret, err error) {
 	err = s.view(func(ts *tables) error {
-		row, err := ts.state(ref)
+		key := secretKey(ref)
+		row, err := ts.stateAt(ref, key)
 		if err != nil {
 			return err
 		}
 		secret = row.Secret
-		return ts.fillValues(&secret)
+		return ts.fillValues(key, &secret)
 	})
 	return secret, err
 }
 
 // fillValues reads the fields' values: both lie in the order of the field
 // keys.
-func (ts *tables) fillValues(secret *domain.Secret) error {
+func (ts *tables) fillValues(key []byte, secret *domain.Secret) error {
 	if len(secret.Fields) == 0 {
 		return nil
 	}
-	prefix := below(secretKey(secret.Ref))
+	prefix := below(key)
 	c := ts.at(tableValues).Cursor()
 	k, row := c.Seek(prefix)
 	for i := range secret.Fields {
