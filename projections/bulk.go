@@ -155,7 +155,7 @@ func (s *Store) finishBulk() error {
 	if db == nil {
 		return ErrClosed
 	}
-	if err := b.merge(db); err != nil {
+	if err := b.merge(db, s.o.Merged); err != nil {
 		return err
 	}
 	s.applying.Lock()
@@ -164,16 +164,26 @@ func (s *Store) finishBulk() error {
 	return b.runs.close()
 }
 
-// merge puts all rows of the runs into the file, then the checkpoint.
-func (b *bulk) merge(db *bbolt.DB) error {
+// merge puts all rows of the runs into the file, then the checkpoint. tell may
+// be nil.
+func (b *bulk) merge(db *bbolt.DB, tell func(done, total uint64)) error {
+	total, done := b.runs.bytes(), uint64(0)
+	committed := func(bytes int) {
+		if done += uint64(bytes); tell != nil { //nolint:gosec // not negative.
+			tell(min(done, total), total)
+		}
+	}
 	for t := range tableCount {
 		if len(b.runs.of(t)) == 0 {
 			continue
 		}
-		w := bulkWriter{db: db, table: t, fill: mergeFill, rows: orderedRows}
+		w := bulkWriter{db: db, table: t, fill: mergeFill, rows: orderedRows, committed: committed}
 		if err := w.end(w.drain(b.runs.ordered(t))); err != nil {
 			return err
 		}
+	}
+	if tell != nil {
+		tell(total, total) // of a row that was written again only the last is there
 	}
 	return cachefile.Filled(db, func(tx *bbolt.Tx) error {
 		if b.mark == nil {
@@ -190,10 +200,13 @@ type bulkWriter struct {
 	table table
 	fill  float64
 	rows  int
+	// committed, if not nil, is told of each transaction: the bytes of its keys
+	// and rows.
+	committed func(bytes int)
 
-	tx   *bbolt.Tx
-	to   *bbolt.Bucket
-	done int // in this transaction
+	tx          *bbolt.Tx
+	to          *bbolt.Bucket
+	done, bytes int // in this transaction
 }
 
 // drain puts what comes in parts, until an error.
@@ -214,7 +227,7 @@ func (w *bulkWriter) put(key, row []byte) (err error) {
 		if w.tx, err = w.db.Begin(true); err != nil {
 			return err
 		}
-		w.to, w.done = w.tx.Bucket([]byte(w.table.String())), 0
+		w.to, w.done, w.bytes = w.tx.Bucket([]byte(w.table.String())), 0, 0
 		w.to.FillPercent = w.fill
 	}
 	if row == nil {
@@ -222,6 +235,7 @@ func (w *bulkWriter) put(key, row []byte) (err error) {
 	} else {
 		err = w.to.Put(key, row)
 	}
+	w.bytes += len(key) + len(row)
 	if w.done++; err != nil || w.done < w.rows {
 		return err
 	}
@@ -239,5 +253,11 @@ func (w *bulkWriter) end(err error) error {
 		_ = tx.Rollback() // the first error counts
 		return err
 	}
-	return tx.Commit()
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	if w.committed != nil {
+		w.committed(w.bytes)
+	}
+	return nil
 }

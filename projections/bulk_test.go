@@ -69,6 +69,34 @@ func TestBulkIsTheSameFold(t *testing.T) {
 	}
 }
 
+// TestBulkTells: how far a bulk has come is told from its first event to its
+// last row.
+func TestBulkTells(t *testing.T) {
+	w := newWorld(seeded{rand.New(rand.NewPCG(3, 1))})
+	for range 800 {
+		w.step()
+	}
+	var applied, merged, total uint64
+	steps := 0
+	s := bulkStore(t, w.log, func(o *Options) {
+		o.BatchEvents = 20
+		o.Applied = func(batch []domain.Recorded) { applied = batch[len(batch)-1].Position }
+		o.Merged = func(done, of uint64) {
+			if done < merged || done > of || steps > 0 && of != total {
+				t.Errorf("%d of %d, after %d of %d", done, of, merged, total)
+			}
+			merged, total = done, of
+			steps++
+		}
+	})
+	if err := s.CatchUp(context.Background(), w.log); err != nil {
+		t.Fatal(err)
+	}
+	if applied != w.log.head() || steps < 3 || total == 0 || merged != total {
+		t.Errorf("%d of %d events, %d of %d bytes in %d steps", applied, w.log.head(), merged, total, steps)
+	}
+}
+
 // TestBulkFollows: a server that starts with a long log and no file answers once
 // the file is whole.
 func TestBulkFollows(t *testing.T) {

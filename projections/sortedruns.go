@@ -71,6 +71,16 @@ func (r *sortedRuns) of(t table) []run {
 	return r.runs[t]
 }
 
+// bytes gives the size of all runs.
+func (r *sortedRuns) bytes() (sum uint64) {
+	for t := range tableCount {
+		for _, run := range r.of(t) {
+			sum += uint64(run.size) //nolint:gosec // not negative.
+		}
+	}
+	return sum
+}
+
 // add makes a run of each table of a layer that is deferred or sought.
 func (r *sortedRuns) add(l *layer) error {
 	w := bufio.NewWriterSize(r.file, 8*runBuffer)

@@ -43,6 +43,10 @@ type Options struct {
 	// A rebuild tells everything again. The events are shared: not to be
 	// changed, and their slice not to be kept.
 	Applied func([]domain.Recorded)
+	// Merged, when not nil, is told of a long log's rows that were sorted aside:
+	// how many bytes of them are in the file, of how many. It comes after the
+	// events and before the store answers, from one goroutine.
+	Merged func(done, total uint64)
 	// CachedGrants bounds the compiled principals in memory, counted in their
 	// grants of a few hundred bytes each; 0 means 200,000.
 	CachedGrants int

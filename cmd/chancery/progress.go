@@ -55,13 +55,16 @@ func (p *progress) line(text string) {
 
 const clearLine = "\r\x1b[K"
 
-// show is told how many records of how many were read.
-func (p *progress) show(read, total uint64) {
+// show is told how many of how many of something were done.
+func (p *progress) show(done, total uint64, what string) {
 	if total == 0 || !p.due() {
 		return
 	}
-	p.line(fmt.Sprintf("%s %d of %d records", bar(read, total), read, total))
+	p.line(fmt.Sprintf("%s %d of %d %s", bar(done, total), done, total, what))
 }
+
+// read is told how many records of how many were read.
+func (p *progress) read(read, total uint64) { p.show(read, total, "records") }
 
 func bar(read, total uint64) string {
 	full := int(min(read, total) * progressWidth / total) //nolint:gosec // at most the width.

@@ -135,7 +135,7 @@ func (a *app) reportOffline(ctx context.Context, f *reportFlags, q domain.Report
 	}
 	bar := newProgress(a)
 	defer bar.end()
-	return server.Report(ctx, cfg, q, bar.show, func(p *reports.Prepared) error {
+	return server.Report(ctx, cfg, q, bar.read, func(p *reports.Prepared) error {
 		var m reports.Manifest
 		err := a.writeOut(f.out, func(w io.Writer) (err error) {
 			m, err = p.Write(ctx, w)

@@ -142,10 +142,10 @@ func TestProgressBar(t *testing.T) {
 	}
 	var lines strings.Builder
 	p = newProgress(&app{stderr: &lines})
-	p.show(1, 10)
+	p.read(1, 10)
 	p.begun = p.begun.Add(-progressLines)
-	p.show(5, 10)
-	p.show(6, 10)
+	p.read(5, 10)
+	p.read(6, 10)
 	p.end()
 	if want := bar(5, 10) + " 5 of 10 records\n"; lines.String() != want {
 		t.Errorf("%q, want %q", lines.String(), want)

@@ -55,6 +55,9 @@ type Config struct {
 	BatchMessages, BatchBytes int
 	// Heartbeat is how often the log is asked for its status; 0 means 5 s.
 	Heartbeat time.Duration
+	// Applied, when not nil, is told of every transaction once it is committed:
+	// the position that it reached. From one goroutine.
+	Applied func(position uint64)
 }
 
 const defaultRunRecords = 65_536

@@ -55,6 +55,9 @@ func (s *Store) apply(batch []domain.AccessMessage) error {
 	}
 	s.state.Store(next)
 	s.progress.reached(next.mark.position)
+	if s.c.Applied != nil {
+		s.c.Applied(next.mark.position)
+	}
 	return wrong
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -94,8 +95,13 @@ func TestServing(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused("while rebuilding")
+	var applied []uint64
+	s.c.Applied = func(position uint64) { applied = append(applied, position) }
 	if err := s.Rebuild(t.Context(), l); err != nil {
 		t.Fatal(err)
+	}
+	if n := len(applied); n == 0 || !slices.IsSorted(applied) || applied[n-1] != s.Position() {
+		t.Errorf("told of %v, at %d", applied, s.Position())
 	}
 	if n := len(all(t, s)); n != 90 {
 		t.Errorf("%d records after a rebuild", n)

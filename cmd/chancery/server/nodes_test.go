@@ -132,7 +132,7 @@ func TestOfflineCommandsMakeNoExternalLog(t *testing.T) {
 	cfg := server.Config{Data: t.TempDir(), NATSURL: externalNATS(t), Logger: slog.New(slog.DiscardHandler)}
 	for range 2 {
 		_, checked := server.Fsck(t.Context(), cfg)
-		_, rebuilt := server.Rebuild(t.Context(), cfg, func(uint64, uint64) {})
+		_, rebuilt := server.Rebuild(t.Context(), cfg, func(uint64, uint64, string) {})
 		_, recovered := server.RecoverAdmin(t.Context(), cfg)
 		for name, err := range map[string]error{"fsck": checked, "rebuild": rebuilt, "recover-admin": recovered} {
 			if err == nil || !strings.Contains(err.Error(), "CHANCERY_EVENTS is missing") {

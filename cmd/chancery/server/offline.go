@@ -18,17 +18,22 @@ import (
 	"github.com/chancery-dev/chancery/proof"
 )
 
+// Show is told how far a long work has come: so many of so many of what.
+type Show func(done, total uint64, what string)
+
 // Rebuild throws the projections of both logs away and folds them anew. The
 // server must be stopped. It gives the position of the events that the new
-// projection has reached; show is told of it on the way, and of the log's head.
-func Rebuild(ctx context.Context, cfg Config, show func(done, total uint64)) (position uint64, err error) {
+// projection has reached, and shows each of its steps: the events, what was
+// sorted aside on its way into the file, the access log.
+func Rebuild(ctx context.Context, cfg Config, show Show) (position uint64, err error) {
 	err = withState(ctx, cfg, func(b *broker, path string) error {
 		o := projections.Options{Path: path, Now: time.Now, Logger: cfg.Logger}
 		var state *projections.Store
 		o.Applied = func(batch []domain.Recorded) {
 			head, _ := state.Status()
-			show(batch[len(batch)-1].Position, head.Head)
+			show(batch[len(batch)-1].Position, head.Head, "records")
 		}
+		o.Merged = func(done, total uint64) { show(done>>20, total>>20, "MiB into the file") }
 		state, err := projections.Open(o) //nolint:contextcheck // opening a file cannot be cut short.
 		if err != nil {
 			return err
@@ -39,6 +44,11 @@ func Rebuild(ctx context.Context, cfg Config, show func(done, total uint64)) (po
 			return err
 		}
 		return withAccess(ctx, cfg, b, func(log *eventstore.AccessLog, c accesslog.Config) error {
+			status, err := log.Status(ctx)
+			if err != nil {
+				return err
+			}
+			c.Applied = func(position uint64) { show(position, status.Head, "messages of the access log") }
 			index, err := accesslog.Open(c) //nolint:contextcheck // opening a file cannot be cut short.
 			if err != nil {
 				return err

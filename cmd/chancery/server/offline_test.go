@@ -40,7 +40,7 @@ func offlineCommands() map[string]func(context.Context, Config) error {
 	return map[string]func(context.Context, Config) error{
 		"fsck": func(ctx context.Context, cfg Config) error { _, err := Fsck(ctx, cfg); return err },
 		"rebuild": func(ctx context.Context, cfg Config) error {
-			_, err := Rebuild(ctx, cfg, func(uint64, uint64) {})
+			_, err := Rebuild(ctx, cfg, func(uint64, uint64, string) {})
 			return err
 		},
 		"recover-admin": func(ctx context.Context, cfg Config) error { _, err := RecoverAdmin(ctx, cfg); return err },
@@ -144,7 +144,7 @@ func TestFsckMendsNothing(t *testing.T) {
 			if diff := cmp.Diff(there, names(t, cfg.Data)); diff != "" {
 				t.Errorf("the directory before (-) and after (+):\n%s", diff)
 			}
-			position, err := Rebuild(t.Context(), cfg, func(uint64, uint64) {})
+			position, err := Rebuild(t.Context(), cfg, func(uint64, uint64, string) {})
 			if err != nil || position != 4 {
 				t.Errorf("rebuild: position %d, %v", position, err)
 			}
@@ -207,7 +207,7 @@ func TestLogLostBesideProjection(t *testing.T) {
 					t.Fatalf("openStore: %v; want a refusal that says what was lost", err)
 				}
 			}
-			if _, err := Rebuild(t.Context(), cfg, func(uint64, uint64) {}); err == nil {
+			if _, err := Rebuild(t.Context(), cfg, func(uint64, uint64, string) {}); err == nil {
 				t.Error("rebuild threw the last trace of the log away")
 			}
 			if !bytes.Equal(before, mustRead(t, cfg.path(stateFile))) {
