@@ -334,6 +334,37 @@ func TestAccessExpiry(t *testing.T) {
 	}
 }
 
+// TestAccessExpiredFollow: a follower does not wait for the disk to have what
+// has expired: after a start no block has it any more.
+func TestAccessExpiredFollow(t *testing.T) {
+	dir := t.TempDir()
+	e, nc := startEmbedded(t, dir)
+	l := openAccessLog(t, nc, 0)
+	for i := range 3 {
+		mustAppendAccess(t, l, i)
+	}
+	openAccessLog(t, nc, 100*time.Millisecond)
+	waitFor(t, func() bool { s, err := l.Status(t.Context()); return err == nil && s.First == 4 })
+	stopEmbedded(t, e, nc)
+	_, nc = startEmbedded(t, dir)
+	again := openAccessLog(t, nc, time.Hour)
+	f := tailFollower[domain.AccessMessage]{log: &again.reader, yield: func(m domain.AccessMessage, _ error) bool {
+		t.Errorf("position %d is still there", m.Position)
+		return true
+	}}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := f.compare(ctx); err != nil || f.last != 3 {
+		t.Errorf("the follower stands at %d, %v", f.last, err)
+	}
+	next, stop := iter.Pull2(again.Follow(t.Context(), 0))
+	defer stop()
+	mustAppendAccess(t, again, 4)
+	if m, err, _ := next(); err != nil || m.Position != 4 {
+		t.Errorf("what comes next: %d, %v", m.Position, err)
+	}
+}
+
 // TestMemoryAccessExpiry: the log in memory passes over what has expired too.
 func TestMemoryAccessExpiry(t *testing.T) {
 	l := NewMemoryAccessLog(time.Now, nil)
@@ -399,12 +430,7 @@ func TestAccessHole(t *testing.T) {
 	if err := l.js.DeleteStream(t.Context(), AccessStream); err != nil {
 		t.Fatal(err)
 	}
-	var stream jetstream.Stream
-	waitFor(t, func() (made bool) { // the server may still be removing the one before
-		var err error
-		stream, err = l.js.CreateStream(t.Context(), config)
-		return err == nil
-	})
+	stream := makeStream(t, l.js, config)
 	for i := range 5 {
 		mustAppendAccess(t, l, i)
 	}

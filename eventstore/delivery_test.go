@@ -105,10 +105,7 @@ func TestMissingEvent(t *testing.T) {
 	if err := l.js.DeleteStream(t.Context(), EventsStream); err != nil {
 		t.Fatal(err)
 	}
-	stream, err := l.js.CreateStream(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stream := makeStream(t, l.js, config)
 	appendMany(t, l, secretStream("s"), 0, 1, 4)
 	if err := stream.DeleteMsg(t.Context(), 2); err != nil {
 		t.Fatal(err)

@@ -177,6 +177,17 @@ func waitFor(t testing.TB, happened func() bool) {
 	}
 }
 
+// makeStream makes a stream again, once the server has removed the one before.
+func makeStream(t testing.TB, js jetstream.JetStream, config jetstream.StreamConfig) (stream jetstream.Stream) {
+	t.Helper()
+	waitFor(t, func() bool {
+		var err error
+		stream, err = js.CreateStream(t.Context(), config)
+		return err == nil
+	})
+	return stream
+}
+
 // TestLostTail: positions that were lost and given out again show: a follower
 // says so, and who compares sees the same creation time and position with
 // another event.
@@ -276,6 +287,7 @@ func TestStreamMadeAnew(t *testing.T) {
 	if _, err := l.Append(t.Context(), secretStream("s"), 0, fieldSet(3, 1)); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("Append: %v", err)
 	}
+	makeStream(t, l.js, eventsConfig(1))
 	appendMany(t, openLog(t, nc), secretStream("s"), 0, 11, 4)
 	for name, f := range map[string]*follower{"with an event seen": f, "with none": idle} {
 		if err := f.end(t); !errors.Is(err, ErrReplaced) {

@@ -14,12 +14,12 @@ import (
 	"time"
 )
 
-const (
-	// keyRead is read at once where a key should lie.
-	keyRead = 1 << 10
-	// lookRoom is kept for the next look; a whole block is 8 MiB.
-	lookRoom = 256 << 10
-)
+// keyRead is read at once where a key should lie.
+const keyRead = 1 << 10
+
+// lookRooms has the room of the last look, a block of 8 MiB perhaps, until the
+// collector wants it: of type *[]byte.
+var lookRooms sync.Pool
 
 // keyPlaces knows where the messages of the embedded server's keys lie in its
 // blocks. To give one, the server reads a whole block of 8 MiB unless that is in
@@ -120,8 +120,8 @@ func (p *keyPlaces) readAt(place keyPlace, subject string) (stored, bool) {
 
 // lookOn looks through what was written since the last time.
 func (p *keyPlaces) lookOn() error {
-	p.looking.Lock()
-	defer p.looked()
+	p.begin()
+	defer p.end()
 	files, err := BlockFiles(p.dir, p.stream)
 	if err != nil {
 		return err
@@ -140,19 +140,26 @@ func (p *keyPlaces) lookOn() error {
 	return nil
 }
 
-// looked ends the looking.
-func (p *keyPlaces) looked() {
-	if cap(p.room) > lookRoom {
-		p.room = nil
+// begin and end are around the looking.
+func (p *keyPlaces) begin() {
+	p.looking.Lock()
+	if room, ok := lookRooms.Get().(*[]byte); ok {
+		p.room = *room
 	}
+}
+
+func (p *keyPlaces) end() {
+	room := p.room
+	p.room = nil
+	lookRooms.Put(&room)
 	p.looking.Unlock()
 }
 
 // lookAgain looks through a block that is not as it was, and forgets where a
 // subject was there.
 func (p *keyPlaces) lookAgain(hash uint64, block uint32) error {
-	p.looking.Lock()
-	defer p.looked()
+	p.begin()
+	defer p.end()
 	p.mu.Lock()
 	if p.at[hash].block == block {
 		delete(p.at, hash)

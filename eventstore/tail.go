@@ -9,8 +9,9 @@ const (
 	// tailEvents and tailBytes bound what a tail keeps for its followers; who
 	// is further behind reads the log.
 	tailEvents, tailBytes = 2048, 4 << 20
-	// tailEarly bounds what waits for an event before it.
-	tailEarly = 16384
+	// tailEarly and tailEarlyBytes bound what waits for an event before it; the
+	// rest is read from the log.
+	tailEarly, tailEarlyBytes = 16384, 32 << 20
 	// tailView is how many events a follower takes at once.
 	tailView = 1024
 	// tailCheck is how often a follower that has nothing to do looks whether
@@ -34,6 +35,7 @@ type tail[T any] struct {
 	events  []T    // the ones up to last, without a gap
 	bytes   int
 	early   map[uint64]T  // acknowledged, but one before is missing
+	waiting int           // bytes of those
 	changed chan struct{} // closed and replaced by every change
 }
 
@@ -46,7 +48,10 @@ func (t *tail[T]) add(rs ...T) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, r := range rs {
-		if position, _ := t.place(r); position > t.last && len(t.early) < tailEarly { // else it is read from the log
+		position, _ := t.place(r)
+		// The next one is not left out: what waits goes on with it.
+		if position == t.last+1 || position > t.last && len(t.early) < tailEarly && t.waiting < tailEarlyBytes {
+			t.waiting += t.size(r)
 			t.early[position] = r
 		}
 	}
@@ -60,9 +65,10 @@ func (t *tail[T]) reached(position uint64) {
 	if position <= t.last {
 		return
 	}
-	for p := range t.early {
+	for p, r := range t.early {
 		if p <= position {
 			delete(t.early, p)
+			t.waiting -= t.size(r)
 		}
 	}
 	clear(t.events)
@@ -76,7 +82,8 @@ func (t *tail[T]) join() {
 	for r, ok := t.early[t.last+1]; ok; r, ok = t.early[t.last+1] {
 		t.last++
 		delete(t.early, t.last)
-		t.events, t.bytes = append(t.events, r), t.bytes+t.size(r)
+		size := t.size(r)
+		t.events, t.bytes, t.waiting = append(t.events, r), t.bytes+size, t.waiting-size
 	}
 	if t.last == before {
 		return

@@ -108,6 +108,11 @@ func (f *tailFollower[T]) compare(ctx context.Context) error {
 	if _, now, _, gap, _ := f.log.tail.after(f.last); head <= f.last || now > known && !gap {
 		return nil
 	}
+	if f.log.expires && info.State.FirstSeq > head { // no block has it any more
+		f.last = head
+		f.log.tail.reached(head)
+		return nil
+	}
 	// It may be an append of this process that is not durable yet.
 	if err := f.log.durable(ctx, head); err != nil {
 		return err

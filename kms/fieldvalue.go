@@ -2,7 +2,6 @@ package kms
 
 import (
 	"crypto/cipher"
-	"errors"
 
 	"github.com/oklog/ulid/v2"
 
@@ -21,9 +20,6 @@ type fieldCipher struct {
 }
 
 func newFieldCipher(k key, kek domain.KekID, event ulid.ULID) (fieldCipher, error) {
-	if event.IsZero() {
-		return fieldCipher{}, errors.New("kms: a value is sealed for an event, and the event has no id")
-	}
 	derived, err := expand(k, fieldValueInfo(event), keyLen)
 	if err != nil {
 		return fieldCipher{}, err

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/oklog/ulid/v2"
 	"pgregory.net/rapid"
 
 	"github.com/chancery-dev/chancery/domain"
@@ -74,7 +73,9 @@ func TestFieldValueRefusesEveryChange(t *testing.T) {
 }
 
 func TestAFieldIsSealedForAnEvent(t *testing.T) {
-	if _, err := sealField(testSecretKey(1), testRef(), "f", ulid.ULID{}, domain.NewPlaintext("x")); err == nil {
+	field := domain.Field{Key: "f", Value: domain.NewPlaintext("x")}
+	w := write{fields: []domain.Field{field}, plaintexts: 1}
+	if _, err := sealWrite(SealRequest{Ref: testRef()}, testSecretKey(1), w); err == nil {
 		t.Fatal("sealed for no event")
 	}
 }

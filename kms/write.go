@@ -176,6 +176,9 @@ func sealWrite(r SealRequest, first secretKey, w write) ([]domain.Field, error) 
 	if w.plaintexts == 0 {
 		return w.fields, nil
 	}
+	if r.EventID.IsZero() {
+		return nil, errors.New("kms: a value is sealed for an event, and the event has no id")
+	}
 	values, err := newFieldCipher(first.key, first.kek, r.EventID)
 	if err != nil {
 		return nil, err

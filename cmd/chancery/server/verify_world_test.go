@@ -137,7 +137,10 @@ func remake(t *testing.T, cfg Config, stream string, change func([]*nats.Msg) []
 			messages = append(messages, msg)
 		}
 		mustDo(t, js.DeleteStream(ctx, stream))
-		_, err = js.CreateStream(ctx, info.Config)
+		deadline := time.Now().Add(30 * time.Second)
+		for _, err = js.CreateStream(ctx, info.Config); err != nil && time.Now().Before(deadline); _, err = js.CreateStream(ctx, info.Config) {
+			time.Sleep(time.Millisecond) // the server is still removing the one before
+		}
 		mustDo(t, err)
 		for _, m := range change(messages) {
 			_, err := js.PublishMsg(ctx, m)
