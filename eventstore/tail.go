@@ -43,12 +43,15 @@ func newTail[T any](head uint64, place func(T) (uint64, []byte)) *tail[T] {
 	return &tail[T]{place: place, last: head, early: map[uint64]T{}, changed: make(chan struct{})}
 }
 
-// add takes an acknowledged event, in any order.
+// add takes an acknowledged event, in any order, also again.
 func (t *tail[T]) add(rs ...T) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, r := range rs {
 		position, _ := t.place(r)
+		if _, again := t.early[position]; again {
+			continue
+		}
 		// The next one is not left out: what waits goes on with it.
 		if position == t.last+1 || position > t.last && len(t.early) < tailEarly && t.waiting < tailEarlyBytes {
 			t.waiting += t.size(r)

@@ -16,6 +16,7 @@ func TestTailEarlyIsBounded(t *testing.T) {
 	const more = 2 * tailEarlyBytes >> 20
 	for position := uint64(2); position < more; position++ {
 		l.add(domain.AccessMessage{Position: position, Raw: raw})
+		l.add(domain.AccessMessage{Position: position, Raw: raw}) // an append that is repeated
 	}
 	kept := len(l.early)
 	if kept == 0 || l.waiting > tailEarlyBytes+4*len(raw) {
