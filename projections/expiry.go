@@ -127,8 +127,7 @@ func (f *fold) remember(r domain.Recorded) error {
 // idempotencyName is SHA-256 over the three parts, each after its length: a
 // key of fixed size.
 func idempotencyName(agent domain.AgentID, operation, key string) []byte {
-	var room [512]byte
-	p := pen{row: room[:0]}
+	p := pen{row: make([]byte, 0, 3*binary.MaxVarintLen16+len(agent)+len(operation)+len(key))}
 	p.text(string(agent))
 	p.text(operation)
 	p.text(key)

@@ -191,12 +191,16 @@ func TestContractArchived(t *testing.T) {
 				}
 				w.ada.resolve(t, "s").code(t, "forbidden")
 			})
+			before := w.head(t)
 			w.ada.do(t, http.MethodDelete, tt.p.path("t"), nil).ok(t, 200)
 			w.archive(t, false, tt.path...)
 			if got := w.ada.unseal(t, tt.p, "s", "f", w.ada.get(t, tt.p, "s").Envelopes["f"]); got != "x" {
 				t.Errorf("opened %q", got)
 			}
 			w.ada.do(t, http.MethodDelete, tt.p.path("s"), nil).ok(t, 200)
+			// Two deletions, their two key.destroyed, which come a moment later,
+			// and the restoring: then the log stands still.
+			eventually(t, "the destructions are recorded", func() bool { return w.head(t) >= before+5 })
 		})
 	}
 	t.Run("agent", func(t *testing.T) {
