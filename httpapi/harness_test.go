@@ -213,7 +213,10 @@ func (w *world) send(r request) response {
 	if err != nil {
 		w.Fatal(err)
 	}
-	for name, want := range map[string]string{"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"} {
+	for name, want := range map[string]string{
+		"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
+		"Cross-Origin-Resource-Policy": "same-origin",
+	} {
 		if got := resp.Header.Get(name); got != want {
 			w.Errorf("%s %s: %s is %q", r.method, r.path, name, got)
 		}

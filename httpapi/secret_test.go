@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -157,6 +158,32 @@ func TestAsOf(t *testing.T) {
 	}
 	for _, query := range []string{"version=0", "version=01", "version=x", "version=", "at=", "at=now", "at=2026-05-01T12:00:00%2B00:00", "at=" + created + "&version=1", "version=1&version=1"} {
 		w.refused(domain.CodeInvalidQuery, request{method: "GET", path: path + "?" + query, as: w.viewer})
+	}
+}
+
+// TestContentLength: every answer says how long it is, also those whose length
+// is left to net/http.
+func TestContentLength(t *testing.T) {
+	w := newWorld(t)
+	path := w.path(w.project, "s")
+	w.want(201, request{method: "PUT", path: path, as: w.writer, body: `{"secretName":"N","category":"c"}`})
+	field := request{method: "PUT", path: path + "/fields/k", as: w.writer, body: `{"sensitivity":"plaintext","value":""}`}
+	empty := len(w.want(200, field).body)
+	var lengths []int
+	for _, length := range []int{empty + 1, 2<<10 - 1, 2 << 10, 2<<10 + 1, 9000} {
+		field.body = `{"sensitivity":"plaintext","value":"` + strings.Repeat("v", length-empty) + `"}`
+		for _, got := range []response{w.want(200, field), w.want(200, request{method: "GET", path: field.path, as: w.writer})} {
+			lengths = append(lengths, len(got.body))
+			if got.ContentLength != int64(len(got.body)) || len(got.TransferEncoding) > 0 {
+				t.Errorf("%d bytes, Content-Length %d, %v", len(got.body), got.ContentLength, got.TransferEncoding)
+			}
+		}
+	}
+	if !slices.Contains(lengths, 2<<10) || !slices.Contains(lengths, 2<<10+1) {
+		t.Errorf("the lengths are %v", lengths)
+	}
+	if got := w.want(404, request{method: "GET", path: path + "x", as: w.writer}); got.ContentLength != int64(len(got.body)) {
+		t.Errorf("a refusal of %d bytes, Content-Length %d", len(got.body), got.ContentLength)
 	}
 }
 
