@@ -282,6 +282,15 @@ func testAccessRestart(t *testing.T, r *accessRig) {
 	checkPositions(t, "Read", r.Read(t.Context(), 0), 1, 2)
 }
 
+// expireAccess sets a short age and waits until everything before a position
+// has expired.
+func expireAccess(t testing.TB, nc *nats.Conn, first uint64) *AccessLog {
+	t.Helper()
+	l := openAccessLog(t, nc, 100*time.Millisecond)
+	waitFor(t, func() bool { s, err := l.Status(t.Context()); return err == nil && s.First == first })
+	return l
+}
+
 // TestAccessExpiry: what has expired is passed over by every reading, what is
 // left is dense, and positions go on. The retention can be changed.
 func TestAccessExpiry(t *testing.T) {
@@ -296,9 +305,8 @@ func TestAccessExpiry(t *testing.T) {
 	if m, err, _ := follower(); err != nil || m.Position != 3 {
 		t.Fatal(m.Position, err)
 	}
-	short := openAccessLog(t, nc, 200*time.Millisecond)
+	short := expireAccess(t, nc, 4)
 	checkSetting(t, l.Verify(t.Context()), AccessStream, "max_age")
-	waitFor(t, func() bool { s, err := l.Status(t.Context()); return err == nil && s.First == 4 })
 	if s, err := short.Status(t.Context()); err != nil || s.Head != 3 {
 		t.Errorf("%+v, %v", s, err)
 	}
@@ -343,8 +351,7 @@ func TestAccessExpiredFollow(t *testing.T) {
 	for i := range 3 {
 		mustAppendAccess(t, l, i)
 	}
-	openAccessLog(t, nc, 100*time.Millisecond)
-	waitFor(t, func() bool { s, err := l.Status(t.Context()); return err == nil && s.First == 4 })
+	expireAccess(t, nc, 4)
 	stopEmbedded(t, e, nc)
 	_, nc = startEmbedded(t, dir)
 	again := openAccessLog(t, nc, time.Hour)
@@ -393,8 +400,7 @@ func TestAccessExpiryAhead(t *testing.T) {
 	next, stop := iter.Pull2(l.Read(t.Context(), 0))
 	defer stop()
 	expire := func() {
-		openAccessLog(t, nc, 100*time.Millisecond)
-		waitFor(t, func() bool { s, err := l.Status(t.Context()); return err == nil && s.First == 5 })
+		expireAccess(t, nc, 5)
 		openAccessLog(t, nc, time.Hour)
 	}
 	expire()
