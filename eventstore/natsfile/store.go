@@ -1,0 +1,191 @@
+package natsfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+// End is how the last run of a server on a directory ended.
+type End int
+
+const (
+	// EndedInOrder: everything that was written is durable.
+	EndedInOrder End = iota
+	// EndedWithProcess: the process ended, the machine did not. What was written
+	// is in the kernel's memory or on the disk.
+	EndedWithProcess
+	// EndedWithMachine: what was not fsynced may be gone, in any order.
+	EndedWithMachine
+)
+
+func endOf(last mark, running bool) End {
+	switch boot := bootID(); {
+	case !running:
+		return EndedInOrder
+	case boot != "" && boot == last.boot:
+		return EndedWithProcess
+	default:
+		return EndedWithMachine
+	}
+}
+
+// Options are what [Open] needs to know. Sync is for tests alone; the zero
+// value is right for everybody else.
+type Options struct {
+	// Streams are those that are made durable here, by name.
+	Streams map[string]Rules
+	// Sync takes the place of (*os.File).Sync.
+	Sync func(*os.File) error
+}
+
+// Store is the directory of one embedded server. Safe for concurrent use.
+type Store struct {
+	dir     string
+	options Options
+	ended   End
+
+	mu      sync.Mutex
+	mark    mark
+	streams map[string]*Stream
+}
+
+// Open prepares a directory for a server, which must not run yet and which must
+// find nobody else there. It looks at how the last run ended, and
+//
+//   - writes the blocks anew that a fault of the last run made doubtful,
+//   - removes the server's summaries of its blocks where the machine went down:
+//     they may name messages that are not on the disk,
+//   - checks the blocks that the end of the last run may have harmed.
+//
+// A torn end that the server cuts off by itself is no error. Other harm is a
+// [*Finding].
+func Open(dir string, o Options) (*Store, error) {
+	if o.Sync == nil {
+		o.Sync = (*os.File).Sync
+	}
+	s := &Store{dir: dir, options: o, streams: map[string]*Stream{}}
+	last, running, err := readMark(dir)
+	if err != nil {
+		return nil, err
+	}
+	s.ended, s.mark = endOf(last, running), newMark(bootID())
+	if running {
+		s.mark.durable = last.durable
+		if err := s.heal(last); err != nil {
+			return nil, err
+		}
+	}
+	// A crash here leaves what was there: the next start does the same again.
+	return s, s.mark.write(dir, o.Sync)
+}
+
+// heal does what the end of the last run asks for.
+func (s *Store) heal(last mark) error {
+	for stream, durable := range last.faulted {
+		if err := rewrite(s.dir, stream, durable, s.options.Sync); err != nil {
+			return fmt.Errorf("natsfile: writing the blocks of %s anew: %w", stream, err)
+		}
+	}
+	if s.ended == EndedWithMachine || len(last.faulted) > 0 {
+		if err := dropIndexes(s.dir); err != nil {
+			return err
+		}
+	}
+	inspection, err := inspect(s.dir, s.options.Streams, s.ended == EndedWithMachine || len(last.faulted) > 0)
+	if err != nil {
+		return err
+	}
+	for _, f := range inspection.Findings {
+		if !f.Torn || !f.ServerCuts {
+			return f
+		}
+	}
+	return nil
+}
+
+// Ended returns how the last run before this one ended.
+func (s *Store) Ended() End { return s.ended }
+
+// Stream makes everything in a stream's directory durable and returns what
+// makes its next messages durable. The server runs, head is the sequence of its
+// newest message there, and nobody appends during the call. A head that the
+// files do not have is an error.
+func (s *Store) Stream(ctx context.Context, name string, head uint64) (*Stream, error) {
+	s.mu.Lock()
+	stream := s.streams[name]
+	s.mu.Unlock()
+	if stream != nil {
+		return stream, stream.Wait(ctx, head)
+	}
+	rules, ok := s.options.Streams[name]
+	if !ok {
+		return nil, fmt.Errorf("natsfile: stream %s is not one of those that are made durable", name)
+	}
+	stream = &Stream{name: name, store: s, follower: follower{
+		dir: s.dir, stream: name, fsync: s.options.Sync, chain: chain{rules: rules},
+	}}
+	if err := stream.follower.begin(); err != nil {
+		stream.follower.close()
+		return nil, fmt.Errorf("natsfile: %w", err)
+	}
+	if stream.durable = stream.follower.chain.last; stream.durable != head {
+		stream.follower.close()
+		return nil, fmt.Errorf("natsfile: the newest message of stream %s is at position %d, but its files end at %d", name, head, stream.durable)
+	}
+	if err := stream.note(); err != nil {
+		stream.follower.close()
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.streams[name] = stream
+	return stream, nil
+}
+
+// noteDurable notes in the directory a position that is durable, so that what
+// lies before it can never be taken for what a crash left. Durable on nil.
+func (s *Store) noteDurable(stream string, position uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mark.durable[stream] = position
+	return s.mark.write(s.dir, s.options.Sync)
+}
+
+// noteFault notes in the directory how far a stream is to be believed. That the
+// note could not be made durable changes nothing: after a crash of the machine
+// the kernel's memory, which it warns of, is gone too.
+func (s *Store) noteFault(stream string, durable uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mark.faulted[stream] = durable
+	_ = s.mark.write(s.dir, s.options.Sync)
+}
+
+// Close makes everything durable that the server wrote, and notes it. The
+// server must have ended. After an error, and after a fault of a stream, the
+// next [Open] finds a run that did not end in order.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var faults []error
+	for _, stream := range s.streams {
+		faults = append(faults, stream.Fault())
+		stream.follower.close()
+	}
+	if err := errors.Join(faults...); err != nil {
+		return errors.Join(err, s.mark.write(s.dir, s.options.Sync))
+	}
+	if err := syncTree(streamsDir(s.dir), s.options.Sync); err != nil {
+		return fmt.Errorf("natsfile: fsync failed: %w", err)
+	}
+	return removeMark(s.dir, s.options.Sync)
+}
+
+// SyncInterval is the sync_interval of the server: it never comes. At each
+// interval the server would write blocks anew of which much has expired, and
+// rename them into place before it syncs them.
+const SyncInterval = 100 * 365 * 24 * time.Hour
