@@ -30,6 +30,10 @@ func streamDir(dir, stream string) string { return filepath.Join(streamsDir(dir)
 
 func messagesDir(dir, stream string) string { return filepath.Join(streamDir(dir, stream), "msgs") }
 
+func blockPath(dir, stream string, number uint32) string {
+	return filepath.Join(messagesDir(dir, stream), strconv.FormatUint(uint64(number), 10)+blockSuffix)
+}
+
 // blocks lists the blocks of a stream in order; none where there is no stream.
 func blocks(dir, stream string) ([]block, error) {
 	messages := messagesDir(dir, stream)

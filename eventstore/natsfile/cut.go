@@ -73,3 +73,13 @@ func cutBlock(b block, from int64, keep string, fsync func(*os.File) error) erro
 	}
 	return syncPath(filepath.Dir(b.path), fsync)
 }
+
+// cutEnd makes the newest block shorter. A crash in between leaves the end or
+// no end.
+func cutEnd(dir string, f *Finding, fsync func(*os.File) error) error {
+	path := blockPath(dir, f.Stream, f.Block)
+	if err := os.Truncate(path, f.Offset); err != nil {
+		return err
+	}
+	return syncPath(path, fsync)
+}

@@ -34,6 +34,8 @@ type disk struct {
 	inodes map[uint64]*inode
 	names  map[string]map[string]uint64 // durable ones, by directory
 	broken bool                         // every fsync fails
+	// keepNothing makes a power loss lose everything that was not synced.
+	keepNothing bool
 	syncs  int
 }
 
@@ -125,9 +127,13 @@ func (d *disk) list(dir string) map[string]uint64 {
 	return names
 }
 
+func (*disk) number(info fs.FileInfo) uint64 {
+	return info.Sys().(*syscall.Stat_t).Ino //nolint:forcetypeassert // on Unix it is.
+}
+
 // track holds a file open; 0 where it is gone.
 func (d *disk) track(path string, info fs.FileInfo) uint64 {
-	number := info.Sys().(*syscall.Stat_t).Ino //nolint:forcetypeassert // on Unix it is.
+	number := d.number(info)
 	if d.inodes[number] != nil {
 		return number
 	}
@@ -176,17 +182,20 @@ func (d *disk) crash(rng *rand.Rand, root string) {
 			names = map[string]uint64{}
 		}
 		for _, name := range slices.Sorted(maps.Keys(now)) {
-			if names[name] != now[name] && rng.IntN(2) == 0 {
+			if names[name] != now[name] && !d.keepNothing && rng.IntN(2) == 0 {
 				names[name] = now[name]
 			}
 		}
 		for _, name := range slices.Sorted(maps.Keys(names)) {
-			if now[name] == 0 && rng.IntN(2) == 0 {
+			if now[name] == 0 && !d.keepNothing && rng.IntN(2) == 0 {
 				delete(names, name)
 			}
 		}
 		for name, number := range names {
-			content := mix(rng, d.inodes[number].durable, d.content(number))
+			content := d.inodes[number].durable
+			if !d.keepNothing {
+				content = mix(rng, content, d.content(number))
+			}
 			if err := os.WriteFile(filepath.Join(into, name), content, 0o600); err != nil {
 				d.t.Fatal(err)
 			}

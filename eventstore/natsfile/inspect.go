@@ -18,9 +18,9 @@ type Finding struct {
 	// Torn reports that a crash can have left this. Only positions are gone for
 	// which no fsync had ended, so nobody was told that they are stored.
 	Torn bool
-	// ServerCuts reports that the server cuts it off by itself when it starts:
-	// no sound record follows it that the server would keep.
-	ServerCuts bool
+	// AtEnd reports that only bytes that are no record are left, at the end of
+	// the newest block. [Open] cuts them off where Torn is set too.
+	AtEnd bool
 	// Reason says what is wrong, without showing content.
 	Reason string
 }
@@ -29,8 +29,8 @@ type Finding struct {
 func (f *Finding) Error() string {
 	what := "it is damaged, which no crash explains: restore the log from a backup"
 	switch {
-	case f.Torn && f.ServerCuts:
-		what = "a crash cut it off while it was written, and nobody was told that it is stored: the server cuts it off when it starts"
+	case f.Torn && f.AtEnd:
+		what = "a crash cut it off while it was written, and nobody was told that it is stored: the next start cuts it off"
 	case f.Torn:
 		what = "a crash of the machine kept it and what follows it from the disk, and nobody was told that they are stored: chancery repair cuts them off"
 	}

@@ -34,7 +34,7 @@ func (i *inspector) run(whole bool) (*Finding, error) {
 			return nil, err
 		}
 		if finding != nil {
-			finding.ServerCuts = finding.ServerCuts && n == len(all)-1
+			finding.AtEnd = finding.AtEnd && n == len(all)-1
 			finding.Torn = i.torn(finding)
 			return finding, nil
 		}
@@ -62,7 +62,7 @@ func (i *inspector) check(b block) (*Finding, error) {
 			i.content = i.content[offset:]
 			return &Finding{
 				Stream: i.stream, Block: b.number, Offset: int64(offset), Position: i.chain.last + 1,
-				ServerCuts: unreadable, Reason: err.Error(),
+				AtEnd: unreadable, Reason: err.Error(),
 			}, nil
 		}
 		offset += r.size
@@ -76,13 +76,33 @@ func (i *inspector) check(b block) (*Finding, error) {
 // fsync does the same. A process that ended can only have cut its last write
 // short. A run that ended in order leaves nothing.
 func (i *inspector) torn(f *Finding) bool {
-	switch {
-	case f.Position <= i.durable || i.ended == EndedInOrder:
+	switch any := i.ended == EndedWithMachine || i.ended == EndedWithProcess && i.faulted; {
+	case i.ended == EndedInOrder:
 		return false
-	case i.ended == EndedWithMachine || i.faulted:
+	case f.Position > i.durable && any:
+		return true
+	case f.Position > i.durable:
+		return f.AtEnd && i.cutShort(f)
+	default:
+		// Where everything has expired the server begins a block, which is not
+		// durable yet.
+		return any && i.chain.rules.Expires && f.AtEnd && f.Offset == 0 && !i.holdsDurable(f)
+	}
+}
+
+// holdsDurable reports whether what is left of the block has a sound record of
+// a position that is known to be durable.
+func (i *inspector) holdsDurable(f *Finding) bool {
+	records, err := newScanner(i.stream, f.Block)
+	if err != nil {
 		return true
 	}
-	return f.ServerCuts && i.cutShort(f)
+	for at := range i.content {
+		if r, err := records.next(i.content[at:]); err == nil && r.sequence <= i.durable && !r.tombstone {
+			return true
+		}
+	}
+	return false
 }
 
 // cutShort reports whether what is left of the block is the begin of one

@@ -94,14 +94,26 @@ func (s *scanner) next(part []byte) (record, error) {
 		}
 		rest = rest[4:]
 	}
-	s.hash.Reset()
-	_, _ = s.hash.Write(part[4:20]) // never fails, here and below
-	_, _ = s.hash.Write(r.subject)
-	_, _ = s.hash.Write(rest)
-	if !bytes.Equal(s.hash.Sum(s.sum[:0]), part[size-recordChecksum:]) {
+	if !bytes.Equal(s.checksum(part, rest), part[size-recordChecksum:]) {
 		return record{}, errRecord
 	}
 	return r, nil
+}
+
+// checksum is valid until the next call. rest is what follows the subject and
+// the length of the headers.
+func (s *scanner) checksum(part, rest []byte) []byte {
+	subject := int(binary.LittleEndian.Uint16(part[20:]))
+	s.hash.Reset()
+	_, _ = s.hash.Write(part[4:20]) // never fails, here and below
+	_, _ = s.hash.Write(part[recordHead : recordHead+subject])
+	_, _ = s.hash.Write(rest)
+	return s.hash.Sum(s.sum[:0])
+}
+
+// seal writes the checksum of a record that has neither subject nor content.
+func (s *scanner) seal(empty []byte) {
+	copy(empty[recordHead:], s.checksum(empty, nil))
 }
 
 // sequenceOf returns the sequence in the head of a record.

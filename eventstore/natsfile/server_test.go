@@ -44,7 +44,7 @@ func start(t *testing.T, dir string, maxAge time.Duration, o Options) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n.stream, err = n.store.Stream(t.Context(), stream, s.CachedInfo().State.LastSeq); err != nil {
+	if n.stream, err = n.store.Stream(t.Context(), stream, s.CachedInfo().State.LastSeq, maxAge); err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -141,10 +141,7 @@ func recordOf(t *testing.T, number uint32, sequence uint64, subject string, size
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range [][]byte{r[4:20], r[recordHead : len(r)-recordChecksum]} {
-		_, _ = s.hash.Write(part)
-	}
-	s.hash.Sum(r[:len(r)-recordChecksum])
+	copy(r[len(r)-recordChecksum:], s.checksum(r, r[recordHead+len(subject):len(r)-recordChecksum]))
 	return r
 }
 

@@ -46,12 +46,22 @@ type Options struct {
 type Store struct {
 	dir     string
 	options Options
-	ended   End
+	last    End // how the run before ended
 
 	mu      sync.Mutex
 	mark    mark
 	streams map[string]*Stream
+
+	notes sync.WaitGroup
+	ended chan struct{} // closed by Close
 }
+
+// What is durable in a stream that expires is noted at least that often, and
+// often while a message lives.
+const (
+	noteInterval = time.Minute
+	noteShare    = 3
+)
 
 // Open prepares a directory for a server, which must not run yet and which must
 // find nobody else there. It looks at how the last run ended, and
@@ -61,18 +71,18 @@ type Store struct {
 //     they may name messages that are not on the disk,
 //   - checks the blocks that the end of the last run may have harmed.
 //
-// A torn end that the server cuts off by itself is no error. Other harm is a
-// [*Finding].
+// A torn end of the newest block is cut off. Other harm is a [*Finding], and
+// nothing is changed.
 func Open(dir string, o Options) (*Store, error) {
 	if o.Sync == nil {
 		o.Sync = (*os.File).Sync
 	}
-	s := &Store{dir: dir, options: o, streams: map[string]*Stream{}}
+	s := &Store{dir: dir, options: o, streams: map[string]*Stream{}, ended: make(chan struct{})}
 	last, running, err := readMark(dir)
 	if err != nil {
 		return nil, err
 	}
-	s.ended, s.mark = endOf(last, running), newMark(bootID())
+	s.last, s.mark = endOf(last, running), newMark(bootID())
 	if running {
 		s.mark.durable = last.durable
 		if err := s.heal(last); err != nil {
@@ -90,31 +100,46 @@ func (s *Store) heal(last mark) error {
 			return fmt.Errorf("natsfile: writing the blocks of %s anew: %w", stream, err)
 		}
 	}
-	if s.ended == EndedWithMachine || len(last.faulted) > 0 {
+	if s.last == EndedWithMachine || len(last.faulted) > 0 {
 		if err := dropIndexes(s.dir); err != nil {
 			return err
 		}
 	}
-	inspection, err := inspect(s.dir, s.options.Streams, s.ended == EndedWithMachine || len(last.faulted) > 0)
+	inspection, err := inspect(s.dir, s.options.Streams, s.last == EndedWithMachine || len(last.faulted) > 0)
 	if err != nil {
 		return err
 	}
 	for _, f := range inspection.Findings {
-		if !f.Torn || !f.ServerCuts {
+		if !f.Torn || !f.AtEnd {
 			return f
+		}
+		if err := cutEnd(s.dir, f, s.options.Sync); err != nil {
+			return fmt.Errorf("natsfile: cutting off the end of %s: %w", f.Stream, err)
+		}
+	}
+	if s.last != EndedWithMachine {
+		return nil
+	}
+	for name, rules := range s.options.Streams {
+		if !rules.Expires || inspection.Last[name] >= last.durable[name] {
+			continue
+		}
+		if err := keepSequence(s.dir, name, last.durable[name], s.options.Sync); err != nil {
+			return fmt.Errorf("natsfile: keeping the last position of %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
 // Ended returns how the last run before this one ended.
-func (s *Store) Ended() End { return s.ended }
+func (s *Store) Ended() End { return s.last }
 
 // Stream makes everything in a stream's directory durable and returns what
 // makes its next messages durable. The server runs, head is the sequence of its
 // newest message there, and nobody appends during the call. A head that the
-// files do not have is an error.
-func (s *Store) Stream(ctx context.Context, name string, head uint64) (*Stream, error) {
+// files do not have is an error. maxAge is how long a stream that expires keeps
+// its messages, 0 for ever.
+func (s *Store) Stream(ctx context.Context, name string, head uint64, maxAge time.Duration) (*Stream, error) {
 	s.mu.Lock()
 	stream := s.streams[name]
 	s.mu.Unlock()
@@ -143,6 +168,9 @@ func (s *Store) Stream(ctx context.Context, name string, head uint64) (*Stream, 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.streams[name] = stream
+	if maxAge > 0 {
+		s.notes.Go(func() { s.noteRegularly(stream, min(maxAge/noteShare, noteInterval)) })
+	}
 	return stream, nil
 }
 
@@ -153,6 +181,29 @@ func (s *Store) noteDurable(stream string, position uint64) error {
 	defer s.mu.Unlock()
 	s.mark.durable[stream] = position
 	return s.mark.write(s.dir, s.options.Sync)
+}
+
+// noteRegularly notes what is durable in a stream that expires: more than once
+// in the life of a message, so that a message that has expired was noted. Where
+// a power loss takes the block that the server began when nothing was left,
+// the note keeps its positions from being given out again.
+func (s *Store) noteRegularly(stream *Stream, interval time.Duration) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for noted := uint64(0); ; {
+		select {
+		case <-s.ended:
+			return
+		case <-tick.C:
+		}
+		if durable := stream.Durable(); durable != noted {
+			if err := s.noteDurable(stream.name, durable); err != nil {
+				stream.fail(fmt.Errorf("natsfile: noting what is durable: %w", err))
+				return
+			}
+			noted = durable
+		}
+	}
 }
 
 // noteFault notes in the directory how far a stream is to be believed. That the
@@ -169,6 +220,14 @@ func (s *Store) noteFault(stream string, durable uint64) {
 // server must have ended. After an error, and after a fault of a stream, the
 // next [Open] finds a run that did not end in order.
 func (s *Store) Close() error {
+	s.mu.Lock()
+	select {
+	case <-s.ended:
+	default:
+		close(s.ended)
+	}
+	s.mu.Unlock()
+	s.notes.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var faults []error

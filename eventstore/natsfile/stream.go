@@ -85,7 +85,10 @@ func (s *Stream) advance(ctx context.Context, position uint64) error {
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.durable, s.fault = max(s.durable, durable), fault
+		s.durable = max(s.durable, durable)
+		if s.fault == nil {
+			s.fault = fault
+		}
 		close(s.busy)
 		s.busy = nil
 	}()
@@ -121,6 +124,16 @@ func (s *Stream) note() error {
 		return fmt.Errorf("natsfile: noting what is durable: %w", err)
 	}
 	return nil
+}
+
+// fail keeps a fault that was found beside the following.
+func (s *Stream) fail(fault error) {
+	s.store.noteFault(s.name, s.Durable())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fault == nil {
+		s.fault = fault
+	}
 }
 
 // pause waits. false: ctx ended first.

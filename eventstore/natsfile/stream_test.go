@@ -133,7 +133,7 @@ func TestStrangeRecords(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, err := store.Stream(t.Context(), stream, 2)
+			s, err := store.Stream(t.Context(), stream, 2, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -192,7 +192,7 @@ func TestReplacedFile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, err := store.Stream(t.Context(), stream, 2)
+			s, err := store.Stream(t.Context(), stream, 2, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -214,7 +214,7 @@ func TestLateRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := store.Stream(t.Context(), stream, 1)
+	s, err := store.Stream(t.Context(), stream, 1, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,10 +242,10 @@ func TestHeadMustBeInTheFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.Stream(t.Context(), stream, 3); err == nil {
+	if _, err := store.Stream(t.Context(), stream, 3, 0); err == nil {
 		t.Error("a head that is not there")
 	}
-	if _, err := store.Stream(t.Context(), "OTHER", 0); err == nil {
+	if _, err := store.Stream(t.Context(), "OTHER", 0, 0); err == nil {
 		t.Error("a stream that nobody named")
 	}
 }
