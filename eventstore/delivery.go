@@ -69,15 +69,14 @@ func newReader[T any](b *jetStreamBroker, logger *slog.Logger, subject string, m
 // errLeft says that whoever ranges over the events has left.
 var errLeft = errors.New("eventstore: left")
 
-// deliver yields what d asks for: from the blocks what they give, then from a
-// consumer. It starts a new one behind the last yielded event whenever the one
-// before was lost.
+// deliver yields what d asks for. It starts a new consumer behind the last
+// yielded event whenever the consumer before was lost.
 func (l *reader[T]) deliver(ctx context.Context, d delivery, yield func(T, error) bool) {
 	var none T
 	failures, pause := 0, firstPause
-	for read := l.begin; ; read = l.consume {
+	for {
 		before := d.last
-		err := read(ctx, &d, yield)
+		err := l.consume(ctx, &d, yield)
 		if d.last > before {
 			failures, pause = 0, firstPause
 		}
@@ -102,14 +101,6 @@ func (l *reader[T]) deliver(ctx context.Context, d delivery, yield func(T, error
 		sleep(ctx, pause)
 		pause = min(2*pause, maxPause)
 	}
-}
-
-// begin yields from the blocks, and the rest from a consumer.
-func (l *reader[T]) begin(ctx context.Context, d *delivery, yield func(T, error) bool) error {
-	if err := l.readBlocks(ctx, d, yield); err != nil || d.done() {
-		return err
-	}
-	return l.consume(ctx, d, yield)
 }
 
 // consume yields from one consumer; nil means that all is yielded.

@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/chancery-dev/chancery/domain"
+	"github.com/chancery-dev/chancery/eventstore/natsfile"
 )
 
 const (
@@ -27,27 +28,23 @@ const (
 	// embeddedStore is no limit: the server's own default is a share of what
 	// is free now, and refuses to start once the log has outgrown it.
 	embeddedStore = 1 << 60
-	// embeddedSync is how often the server syncs by itself what this package
-	// does not wait for: the states of consumers.
-	embeddedSync = time.Minute
-	readyPoll    = 5 * time.Millisecond
+	readyPoll     = 5 * time.Millisecond
 	// embeddedAccount stands for the default account where accounts are
 	// written down.
 	embeddedAccount = "CHANCERY"
 )
 
 // Embedded is a NATS server inside this process. It writes every message into a
-// file before it acknowledges it, and leaves the syncing to this package, which
-// does it for many at once. It listens on no network address unless feeds are
+// file before it acknowledges the message, and does not fsync: package natsfile
+// does, for many messages at once. It listens on no network address unless feeds are
 // to be reached from outside (see [Listener]).
 type Embedded struct {
 	server *server.Server
-	dir    string
+	files  *natsfile.Store
 	logger *slog.Logger
 	unlock func() error
 	stop   func() error // once
 	mu     sync.Mutex
-	syncs  map[string]*blockSync  // by stream
 	heads  map[string]*knownHeads // by stream
 	// service is the user of this process, nil where there is no listener and
 	// so nobody to tell it from.
@@ -65,18 +62,29 @@ type Listener struct {
 // StartEmbedded starts a server that keeps its streams under dir, which is
 // made (mode 0700) when missing. It returns when the streams are recovered,
 // which can take long after a crash; the end of ctx stops that. A dir that
-// another process uses is refused. Warnings and errors of the server go to
-// logger.
+// another process uses is refused, and so is one whose files are not as they
+// must be: a *natsfile.Finding says where. Warnings and errors of the server go
+// to logger.
 func StartEmbedded(ctx context.Context, dir string, logger *slog.Logger) (*Embedded, error) {
-	return startServer(ctx, dir, nil, logger)
+	return startServer(ctx, dir, nil, logger, nil)
 }
 
 // StartListening is [StartEmbedded] with a listener.
 func StartListening(ctx context.Context, dir string, l Listener, logger *slog.Logger) (*Embedded, error) {
-	return startServer(ctx, dir, &l, logger)
+	return startServer(ctx, dir, &l, logger, nil)
 }
 
-func startServer(ctx context.Context, dir string, l *Listener, logger *slog.Logger) (*Embedded, error) {
+// LogFiles are the streams of an embedded log that natsfile makes durable.
+func LogFiles() map[string]natsfile.Rules {
+	return map[string]natsfile.Rules{EventsStream: {}, AccessStream: {Expires: true}, ProofStream: {}}
+}
+
+// startServer is StartListening where l is set. sync takes the place of fsync in
+// tests.
+func startServer(ctx context.Context, dir string, l *Listener, logger *slog.Logger, fsync func(*os.File) error) (*Embedded, error) {
+	if err := natsfile.CheckVersion(server.VERSION); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("eventstore: the log's directory: %w", err)
 	}
@@ -84,24 +92,24 @@ func startServer(ctx context.Context, dir string, l *Listener, logger *slog.Logg
 	if err != nil {
 		return nil, fmt.Errorf("eventstore: another process uses %s: %w", dir, err)
 	}
-	e := &Embedded{dir: dir, logger: logger, unlock: unlock}
+	e := &Embedded{logger: logger, unlock: unlock}
 	e.stop = sync.OnceValue(e.shutdown)
-	if err := e.start(ctx, dir, l); err != nil {
+	if err := e.start(ctx, dir, l, fsync); err != nil {
 		return nil, errors.Join(err, e.Shutdown())
 	}
 	return e, nil
 }
 
-func (e *Embedded) start(ctx context.Context, dir string, l *Listener) error {
+func (e *Embedded) start(ctx context.Context, dir string, l *Listener, fsync func(*os.File) error) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err // before anything runs that would have to be stopped
 	}
-	if err := e.distrustState(); err != nil {
+	if e.files, err = natsfile.Open(dir, natsfile.Options{Streams: LogFiles(), Sync: fsync}); err != nil {
 		return err
 	}
 	options := &server.Options{
 		ServerName: "chancery", DontListen: true, NoSigs: true, NoLog: true, DisableJetStreamBanner: true,
-		JetStream: true, StoreDir: dir, SyncInterval: embeddedSync,
+		JetStream: true, StoreDir: dir, SyncInterval: natsfile.SyncInterval,
 		JetStreamMaxMemory: embeddedMemory, JetStreamMaxStore: embeddedStore, MaxPayload: embeddedPayload,
 	}
 	if l != nil {
@@ -194,7 +202,7 @@ func (e *Embedded) Addr() net.Addr { return e.server.Addr() }
 func (e *Embedded) InProcessConn() (net.Conn, error) { return e.server.InProcessConn() }
 
 // Connect gives a connection to the server, inside the process. What is opened
-// on it is durable as its contract says: see blockSync.
+// on it is durable as its contract says: see package natsfile.
 func (e *Embedded) Connect(ctx context.Context) (*nats.Conn, error) {
 	options := append(connectOptions(ctx, e.logger), nats.InProcessServer(e))
 	if e.service != nil {
@@ -216,12 +224,28 @@ func (e *Embedded) Connect(ctx context.Context) (*nats.Conn, error) {
 func (e *Embedded) Shutdown() error { return e.stop() }
 
 func (e *Embedded) shutdown() error {
-	if e.server == nil { // nothing ran: what a crash left is as it was
+	if e.server != nil {
+		e.server.Shutdown()
+		e.server.WaitForShutdown()
+	}
+	if e.files == nil { // nothing ran: what a crash left is as it was
 		return e.unlock()
 	}
-	e.server.Shutdown()
-	e.server.WaitForShutdown()
-	return errors.Join(e.trustState(), e.unlock())
+	return errors.Join(e.files.Close(), e.unlock())
+}
+
+// headsOf returns where the newest appends to a stream went, which ended at head
+// when the first caller asked. Call it before the first append.
+func (e *Embedded) headsOf(stream string, head uint64) *knownHeads {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.heads[stream] == nil {
+		if e.heads == nil {
+			e.heads = map[string]*knownHeads{}
+		}
+		e.heads[stream] = newKnownHeads(head)
+	}
+	return e.heads[stream]
 }
 
 // serverLogger passes the server's warnings and errors on. Its debug and

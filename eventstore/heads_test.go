@@ -292,3 +292,10 @@ func TestPanicKeepsNoSubject(t *testing.T) {
 		t.Error("it was stored unchecked, though in doubt")
 	}
 }
+
+func noError(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

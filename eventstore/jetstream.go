@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/chancery-dev/chancery/domain"
+	"github.com/chancery-dev/chancery/eventstore/natsfile"
 )
 
 // Options are the free choices of a [JetStream]. The zero value is usable.
@@ -192,7 +193,7 @@ type jetStreamBroker struct {
 	fault  Fault                  // set by tests alone
 	// sync makes durable what the embedded server acknowledged; nil for
 	// another server, which does that before it acknowledges.
-	sync *blockSync
+	sync *natsfile.Stream
 	// group is where appends meet; nil sends each by itself.
 	group *group
 	// batchID and a number name a batch.
@@ -221,9 +222,15 @@ func openBroker(ctx context.Context, nc *nats.Conn, config jetstream.StreamConfi
 	if err != nil {
 		return jetStreamBroker{}, fmt.Errorf("%w: stream %s: %w", ErrUnavailable, config.Name, err)
 	}
-	if e, ok := nc.Opts.InProcessServer.(*Embedded); ok {
-		if b.sync, err = e.syncOf(ctx, config.Name); err != nil {
-			return jetStreamBroker{}, err
+	if _, durable := LogFiles()[config.Name]; durable {
+		if e, ok := nc.Opts.InProcessServer.(*Embedded); ok {
+			info, err := b.info(ctx)
+			if err != nil {
+				return jetStreamBroker{}, err
+			}
+			if b.sync, err = e.files.Stream(ctx, config.Name, info.State.LastSeq, config.MaxAge); err != nil {
+				return jetStreamBroker{}, err
+			}
 		}
 	}
 	return b, b.verify(ctx)
@@ -262,5 +269,18 @@ func (b *jetStreamBroker) verify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if b.sync != nil && info.Config.Compression != jetstream.NoCompression {
+		return &ConfigurationError{Stream: b.config.Name, Setting: "compression", Want: "none", Got: info.Config.Compression.String()}
+	}
 	return verifyStream(b.config, info.Config)
+}
+
+// Fault returns why nothing more becomes durable in the stream's files, or nil.
+// It lasts until the process ends: appends fail, and what was durable can be
+// read.
+func (b *jetStreamBroker) Fault() error {
+	if b.sync == nil {
+		return nil
+	}
+	return b.sync.Fault()
 }

@@ -31,7 +31,6 @@ const keyBatch = 500
 type KeyStore struct {
 	jetStreamBroker
 	appender appender
-	places   *keyPlaces // of the embedded server alone
 }
 
 // OpenKeyStore makes the keys' stream when it is missing, verifies it and
@@ -44,9 +43,6 @@ func OpenKeyStore(ctx context.Context, nc *nats.Conn, replicas int) (*KeyStore, 
 	}
 	k := &KeyStore{jetStreamBroker: b}
 	k.appender = appender{broker: &k.jetStreamBroker, timing: defaultTiming()}
-	if k.sync != nil {
-		k.places = newKeyPlaces(k.sync.dir, k.config.Name)
-	}
 	return k, nil
 }
 
@@ -89,11 +85,6 @@ func (k *KeyStore) SecretKey(ctx context.Context, kekID string) (domain.StoredKe
 	if _, err := domain.ParseKekID(kekID); err != nil {
 		return domain.StoredKey{}, err
 	}
-	if k.places != nil {
-		if m, ok := k.places.read(secretKeyPrefix + kekID); ok {
-			return storedKey(m)
-		}
-	}
 	m, ok, err := k.last(ctx, secretKeyPrefix+kekID)
 	if err != nil {
 		return domain.StoredKey{}, err
@@ -132,13 +123,6 @@ func (k *KeyStore) EraseSecretKey(ctx context.Context, kekID string) error {
 		if err := stream.SecureDeleteMsg(ctx, m.position); err != nil && !k.gone(ctx, m.position) {
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
-	}
-	if k.sync == nil {
-		return nil
-	}
-	// Also when nothing was found: an erasure before may not be durable.
-	if err := k.sync.all(ctx); err != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return nil
 }

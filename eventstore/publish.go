@@ -45,7 +45,7 @@ func (b *jetStreamBroker) durable(ctx context.Context, position uint64) error {
 	if b.sync == nil {
 		return nil
 	}
-	return b.sync.wait(ctx, position)
+	return b.sync.Wait(ctx, position)
 }
 
 // sendAlone sends one message, and has its expectation checked unless that is

@@ -36,7 +36,7 @@ type disk struct {
 	broken bool                         // every fsync fails
 	// keepNothing makes a power loss lose everything that was not synced.
 	keepNothing bool
-	syncs  int
+	syncs       int
 }
 
 // inode is a file. It is held open, so that its number is not used again.

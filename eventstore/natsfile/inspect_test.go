@@ -17,7 +17,7 @@ func TestInspect(t *testing.T) {
 	flipped[50] ^= 4
 	second := func(sequence uint64) []byte { return recordOf(t, 2, sequence, "test.s", 100) }
 	type want struct {
-		position         uint64 // 0: sound
+		position    uint64 // 0: sound
 		torn, atEnd bool
 	}
 	for name, tc := range map[string]struct {

@@ -113,6 +113,8 @@ func (s *Store) heal(last mark) error {
 		if !f.Torn || !f.AtEnd {
 			return f
 		}
+	}
+	for _, f := range inspection.Findings {
 		if err := cutEnd(s.dir, f, s.options.Sync); err != nil {
 			return fmt.Errorf("natsfile: cutting off the end of %s: %w", f.Stream, err)
 		}
