@@ -40,6 +40,7 @@ const (
 // to be reached from outside (see [Listener]).
 type Embedded struct {
 	server *server.Server
+	dir    string
 	files  *natsfile.Store
 	logger *slog.Logger
 	unlock func() error
@@ -92,7 +93,7 @@ func startServer(ctx context.Context, dir string, l *Listener, logger *slog.Logg
 	if err != nil {
 		return nil, fmt.Errorf("eventstore: another process uses %s: %w", dir, err)
 	}
-	e := &Embedded{logger: logger, unlock: unlock}
+	e := &Embedded{dir: dir, logger: logger, unlock: unlock}
 	e.stop = sync.OnceValue(e.shutdown)
 	if err := e.start(ctx, dir, l, fsync); err != nil {
 		return nil, errors.Join(err, e.Shutdown())

@@ -269,7 +269,7 @@ func TestReadInterrupted(t *testing.T) {
 
 // TestStreamMadeAnew: a stream that was deleted and made again is another log.
 func TestStreamMadeAnew(t *testing.T) {
-	_, nc := startEmbedded(t, t.TempDir())
+	nc := startExternal(t, server.Options{}).connect() // the embedded log would stop at such a file
 	l := shared(openLog(t, nc))
 	appendMany(t, l, secretStream("s"), 0, 1, 2)
 	f, idle := follow(t.Context(), l, 1), follow(t.Context(), l, 2)
