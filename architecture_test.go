@@ -64,9 +64,12 @@ var imports = map[string]row{
 	"kms":         {own: []string{"domain"}, modules: []string{ulid}},
 	"kms/kmstest": {own: []string{"domain", "kms"}, modules: []string{goCmp}, tests: true},
 	"kms/seal":    {own: []string{"domain"}},
-	"eventstore":  {own: []string{"domain"}, modules: []string{natsClient, natsServer, natsJWT, nkeys, highway, ulid}},
-	"proof":       {modules: []string{torchwood, xmod}},
-	"projections": {own: []string{"domain", "proof", "projections/internal/cachefile"}, modules: []string{bbolt, btree, ulid, xmod}},
+	"eventstore": {
+		own: []string{"domain", "eventstore/natsfile"}, modules: []string{natsClient, natsServer, natsJWT, nkeys, ulid},
+	},
+	"eventstore/natsfile": {modules: []string{highway}},
+	"proof":               {modules: []string{torchwood, xmod}},
+	"projections":         {own: []string{"domain", "proof", "projections/internal/cachefile"}, modules: []string{bbolt, btree, ulid, xmod}},
 	"projections/accesslog": {
 		own: []string{"domain", "proof", "projections/internal/cachefile"}, modules: []string{bbolt, xmod},
 	},
@@ -84,7 +87,7 @@ var imports = map[string]row{
 }
 
 // alone names the one file that may import a module, tests aside.
-var alone = map[string]string{natsServer: "eventstore/embedded.go", natsJWT: "eventstore/embedded.go", highway: "eventstore/blockrecord.go"}
+var alone = map[string]string{natsServer: "eventstore/embedded.go", natsJWT: "eventstore/embedded.go", highway: "eventstore/natsfile/record.go"}
 
 // closures lists, for the packages that other people's programs link, every
 // other module that their dependencies may reach.

@@ -18,8 +18,8 @@
 //  2. One form: every event and access record has exactly one encoding, and
 //     bytes that are not that encoding are corrupt. So encode(decode(x)) is x,
 //     for ever.
-//  3. Success means stored durably, on an embedded server as on another: found
-//     in its file and synced there; ErrConflict and ErrUnavailable mean not
+//  3. Success means stored durably, on an embedded server as on another: read
+//     back from its file and synced there (natsfile); ErrConflict and ErrUnavailable mean not
 //     stored. Where neither is certain the append is settled first, and only
 //     when that fails the answer is ErrUncertain. (The access log does not
 //     settle: who is not sure that a read is recorded does not answer it.)
