@@ -91,6 +91,12 @@ test-go: ## Run the Go tests, with the race detector where it works
 	fi; \
 	set -x; $(GO) test $$race -timeout $(TEST_TIMEOUT) -run '$(RUN)' $(PKG)
 
+# KILLS is how often the server gets SIGKILL in the middle of writes.
+KILLS ?= 200
+.PHONY: kill
+kill: ## Kill the server KILLS times (200) under load: nothing acknowledged is lost or doubled
+	CHANCERY_TEST_KILL_ROUNDS=$(KILLS) $(GO) test -count 1 -timeout 30m -run '^TestKillLosesAndDoublesNothing$$' -v ./cmd/chancery/server
+
 .PHONY: test-ts
 test-ts: ## Run the TypeScript client's tests against a real server
 	@./scripts/ts-test.sh
