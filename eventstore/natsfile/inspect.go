@@ -55,7 +55,7 @@ func Inspect(dir string, streams map[string]Rules) (Inspection, error) {
 	return inspect(dir, streams, true)
 }
 
-// inspect reads only each stream's newest block where not whole.
+// inspect reads only each stream's newest two blocks where not whole.
 func inspect(dir string, streams map[string]Rules, whole bool) (Inspection, error) {
 	last, running, err := readMark(dir)
 	if err != nil {

@@ -99,6 +99,30 @@ func markEnd(t *testing.T, dir string, ended End, durable uint64) {
 	}
 }
 
+// TestKilledInANewBlock: a process that was killed while it wrote the first
+// record of a block leaves a torn end, which the next start cuts off.
+func TestKilledInANewBlock(t *testing.T) {
+	for _, expires := range []bool{false, true} {
+		for left := range 60 {
+			dir := t.TempDir()
+			writeBlock(t, dir, 1, message(t, 1))
+			writeBlock(t, dir, 2, recordOf(t, 2, 2, "test.s", 100))
+			path := writeBlock(t, dir, 3, recordOf(t, 3, 3, "test.s", 100)[:left])
+			markEnd(t, dir, EndedWithProcess, 2)
+			store, err := Open(dir, Options{Streams: rules(expires)})
+			if err != nil {
+				t.Fatalf("%d bytes: %v", left, err)
+			}
+			if info, err := os.Stat(path); err != nil || info.Size() != 0 {
+				t.Errorf("%d bytes: %v, %v", left, info, err)
+			}
+			if err := store.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 // TestCut: what a crash left is cut off and kept aside, and nothing else is
 // touched; damage is not cut. A second cut finds nothing.
 func TestCut(t *testing.T) {

@@ -17,16 +17,17 @@ type inspector struct {
 	content     []byte
 }
 
-// run reads all blocks, or only the newest one, up to the first thing that is
-// not sound.
+// run reads all blocks up to the first thing that is not sound. Where not whole
+// it reads the newest block, which a process that ended may have left cut short,
+// and the block before it, which says how the newest block must begin.
 func (i *inspector) run(whole bool) (*Finding, error) {
 	all, err := blocks(i.dir, i.stream)
 	if err != nil {
 		return nil, err
 	}
 	i.chain.unknown = i.chain.rules.Expires
-	if !whole && len(all) > 1 {
-		all, i.chain.unknown = all[len(all)-1:], true
+	if !whole && len(all) > 2 {
+		all, i.chain.unknown = all[len(all)-2:], true
 	}
 	for n, b := range all {
 		finding, err := i.check(b)
