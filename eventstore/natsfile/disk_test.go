@@ -127,8 +127,12 @@ func (d *disk) list(dir string) map[string]uint64 {
 	return names
 }
 
-func (*disk) number(info fs.FileInfo) uint64 {
-	return info.Sys().(*syscall.Stat_t).Ino //nolint:forcetypeassert // on Unix it is.
+func (d *disk) number(info fs.FileInfo) uint64 {
+	system, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		d.t.Fatal("no inode number")
+	}
+	return system.Ino
 }
 
 // track holds a file open; 0 where it is gone.

@@ -77,17 +77,17 @@ func (i *inspector) check(b block) (*Finding, error) {
 // fsync does the same. A process that ended can only have cut its last write
 // short. A run that ended in order leaves nothing.
 func (i *inspector) torn(f *Finding) bool {
-	switch any := i.ended == EndedWithMachine || i.ended == EndedWithProcess && i.faulted; {
+	switch anything := i.ended == EndedWithMachine || i.ended == EndedWithProcess && i.faulted; {
 	case i.ended == EndedInOrder:
 		return false
-	case f.Position > i.durable && any:
+	case f.Position > i.durable && anything:
 		return true
 	case f.Position > i.durable:
 		return f.AtEnd && i.cutShort(f)
 	default:
 		// Where everything has expired the server begins a block, which is not
 		// durable yet.
-		return any && i.chain.rules.Expires && f.AtEnd && f.Offset == 0 && !i.holdsDurable(f)
+		return anything && i.chain.rules.Expires && f.AtEnd && f.Offset == 0 && !i.holdsDurable(f)
 	}
 }
 

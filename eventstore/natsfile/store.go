@@ -13,12 +13,13 @@ import (
 type End int
 
 const (
-	// EndedInOrder: everything that was written is durable.
+	// EndedInOrder says that everything that was written is durable.
 	EndedInOrder End = iota
-	// EndedWithProcess: the process ended, the machine did not. What was written
-	// is in the kernel's memory or on the disk.
+	// EndedWithProcess says that the process ended and the machine did not: what
+	// was written is in the kernel's memory or on the disk.
 	EndedWithProcess
-	// EndedWithMachine: what was not fsynced may be gone, in any order.
+	// EndedWithMachine says that the machine went down: what was not fsynced may
+	// be gone, any part of it.
 	EndedWithMachine
 )
 

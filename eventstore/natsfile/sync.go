@@ -34,7 +34,7 @@ func syncTree(root string, fsync func(*os.File) error) error {
 // one. Durable on nil.
 func writeFile(path string, content []byte, fsync func(*os.File) error) error {
 	temporary := path + ".new"
-	if err := os.WriteFile(temporary, content, 0o600); err != nil {
+	if err := os.WriteFile(temporary, content, 0o600); err != nil { //nolint:gosec // below the data directory.
 		return err
 	}
 	if err := syncPath(temporary, fsync); err != nil {

@@ -28,7 +28,7 @@ func keepSequence(dir, stream string, position uint64, fsync func(*os.File) erro
 	record := make([]byte, recordEmpty)
 	binary.LittleEndian.PutUint32(record, recordEmpty)
 	binary.LittleEndian.PutUint64(record[4:], position|isTombstone)
-	binary.LittleEndian.PutUint64(record[12:], uint64(noted.ModTime().UnixNano())) //nolint:gosec // after 1970.
+	binary.LittleEndian.PutUint64(record[12:], uint64(noted.ModTime().UnixNano()))
 	records, err := newScanner(stream, number)
 	if err != nil {
 		return err
