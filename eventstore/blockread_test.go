@@ -53,6 +53,7 @@ func TestReadBlocks(t *testing.T) {
 	middle := len(sound) / 2
 	// Blocks of another directory, so that the server keeps what it has.
 	l.sync = newBlockSync(t.TempDir(), EventsStream)
+	l.sync.synced = n
 	path := filepath.Join(messagesDir(l.sync.dir, EventsStream), "1"+BlockSuffix)
 	noError(t, os.MkdirAll(filepath.Dir(path), 0o700))
 	for name, bad := range map[string][]byte{

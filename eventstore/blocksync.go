@@ -57,17 +57,32 @@ func newBlockSync(dir, stream string) *blockSync {
 }
 
 // begin makes durable what a run before may have left, and goes to the end.
-func (s *blockSync) begin(ctx context.Context) error {
+// last returns the stream's last sequence.
+func (s *blockSync) begin(ctx context.Context, last func(context.Context) (uint64, error)) error {
 	if _, err := s.turn(ctx, ^uint64(0)); err != nil {
 		return err
 	}
-	err := s.restart()
+	// Asked before the files are synced: all up to there is in them.
+	synced, err := last(ctx)
+	if err == nil {
+		err = s.restart()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.synced = 0
+	if err == nil {
+		s.synced = synced
+	}
 	close(s.busy)
 	s.busy = nil
 	return err
+}
+
+// durable returns the highest position up to which everything is known to be
+// on disk.
+func (s *blockSync) durable() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.synced
 }
 
 func (s *blockSync) restart() error {

@@ -236,8 +236,8 @@ func TestAbandonedSyncSkipsNoBlock(t *testing.T) {
 	dir := t.TempDir()
 	first := blockOf(t, dir, 1, 1)
 	s := newBlockSync(dir, "S")
-	if err := s.begin(t.Context()); err != nil {
-		t.Fatal(err)
+	if err := s.begin(t.Context(), func(context.Context) (uint64, error) { return 1, nil }); err != nil || s.durable() != 1 {
+		t.Fatal(s.durable(), err)
 	}
 	blockOf(t, dir, 1, 1, 2)
 	second := blockOf(t, dir, 2, 3)

@@ -127,15 +127,8 @@ func (l *JetStream) Bootstrap(ctx context.Context, stream domain.Stream, ps []do
 
 // Load implements [Log].
 func (l *JetStream) Load(ctx context.Context, stream domain.Stream) iter.Seq2[domain.Recorded, error] {
-	subject := domain.SubjectPrefix + stream.Subject()
 	return func(yield func(domain.Recorded, error) bool) {
-		last, ok, err := l.last(ctx, subject)
-		switch {
-		case err != nil:
-			yield(domain.Recorded{}, err)
-		case ok:
-			l.deliver(ctx, delivery{filter: subject, until: last.position}, yield)
-		}
+		l.load(ctx, domain.SubjectPrefix+stream.Subject(), yield)
 	}
 }
 
@@ -222,7 +215,7 @@ func openBroker(ctx context.Context, nc *nats.Conn, config jetstream.StreamConfi
 		return jetStreamBroker{}, fmt.Errorf("%w: stream %s: %w", ErrUnavailable, config.Name, err)
 	}
 	if e, ok := nc.Opts.InProcessServer.(*Embedded); ok {
-		if b.sync, err = e.syncOf(ctx, config.Name); err != nil {
+		if b.sync, err = e.syncOf(ctx, config.Name, b.lastSequence); err != nil {
 			return jetStreamBroker{}, err
 		}
 	}
@@ -239,14 +232,31 @@ func (b *jetStreamBroker) info(ctx context.Context) (*jetstream.StreamInfo, erro
 	return s.CachedInfo(), nil
 }
 
+func (b *jetStreamBroker) lastSequence(ctx context.Context) (uint64, error) {
+	info, err := b.info(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return info.State.LastSeq, nil
+}
+
+// status never waits for a sync.
 func (b *jetStreamBroker) status(ctx context.Context) (domain.LogStatus, error) {
 	info, err := b.info(ctx)
 	if err != nil {
 		return domain.LogStatus{}, err
 	}
-	s := domain.LogStatus{Created: info.Created.UTC(), Head: info.State.LastSeq, Bytes: info.State.Bytes, Clock: info.TimeStamp.UTC()}
+	s := domain.LogStatus{
+		Created: info.Created.UTC(), Head: info.State.LastSeq, Stored: info.State.LastSeq,
+		Durability: domain.DurableByServer, Bytes: info.State.Bytes, Clock: info.TimeStamp.UTC(),
+	}
+	if b.sync != nil {
+		s.Head, s.Durability = min(s.Head, b.sync.durable()), domain.DurableHere
+	} else if err := b.batchesSynced(ctx, s.Head); err != nil {
+		return domain.LogStatus{}, err
+	}
 	if s.Head > 0 {
-		s.First = info.State.FirstSeq
+		s.First = min(info.State.FirstSeq, s.Head+1)
 	}
 	return s, nil
 }

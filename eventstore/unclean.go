@@ -55,16 +55,16 @@ func (e *Embedded) trustState() error {
 	return nil
 }
 
-// syncOf gives what makes a stream durable. The stream is there, and nobody
-// appends to it yet.
-func (e *Embedded) syncOf(ctx context.Context, stream string) (*blockSync, error) {
+// syncOf gives what makes a stream durable. last returns the stream's last
+// sequence.
+func (e *Embedded) syncOf(ctx context.Context, stream string, last func(context.Context) (uint64, error)) (*blockSync, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := e.syncs[stream]
 	if s == nil {
 		s = newBlockSync(e.dir, stream)
 	}
-	if err := s.begin(ctx); err != nil {
+	if err := s.begin(ctx, last); err != nil {
 		return nil, err
 	}
 	if e.syncs == nil {

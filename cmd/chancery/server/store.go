@@ -117,7 +117,7 @@ func (s *store) assemble() (err error) {
 		Rand:    s.rand,
 		Deleted: func() { s.reconciler.Wake() },
 	})
-	s.reconciler = eventstore.NewReconciler(s.executor, reconcileSettle, s.cfg.Logger)
+	s.reconciler = eventstore.NewReconciler(s.executor, s.cfg.Logger)
 	s.streams = &streamWatch{parts: []verifier{s.log, s.keys, s.access, s.proofs}, logger: s.cfg.Logger}
 	s.registerGauges(s.registry)
 	s.audit.registerGauges(s.registry)
@@ -148,11 +148,7 @@ func (s *store) following(ctx context.Context, do func() error) error {
 // errNotFollowing says that the projection ended before it had caught up.
 var errNotFollowing = errors.New("nothing was done: the projection did not catch up with the log")
 
-const (
-	readyPoll = 5 * time.Millisecond
-	// reconcileSettle is far more than an fsync takes.
-	reconcileSettle = time.Second
-)
+const readyPoll = 5 * time.Millisecond
 
 func (s *store) close() error {
 	var err error
