@@ -64,6 +64,11 @@ func (s *store) openKeysAndLog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	switch status.Durability {
+	case domain.DurableHere:
+	case domain.DurableByServer:
+		s.cfg.Logger.InfoContext(ctx, "the NATS server vouches for what is durable: it must sync always (sync_interval: always), which this node cannot find out")
+	}
 	path, empty := s.cfg.rootKeyFile(), status.Head == 0
 	if empty && s.cfg.existing {
 		return errors.New("the log is empty: the first start of the server makes an administrator; nothing was changed")
