@@ -65,7 +65,7 @@ func (s *blockSync) begin(ctx context.Context, last func(context.Context) (uint6
 	// Asked before the files are synced: all up to there is in them.
 	synced, err := last(ctx)
 	if err == nil {
-		err = s.restart()
+		err = errors.Join(s.failed, s.restart())
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

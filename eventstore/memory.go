@@ -30,8 +30,9 @@ func NewMemory(now func() time.Time, fault Fault) *Memory {
 	return l
 }
 
+// memoryTiming waits long for what only a test holds.
 func memoryTiming() timing {
-	return timing{ack: time.Second, settle: 100 * time.Millisecond, pause: time.Millisecond}
+	return timing{ack: time.Minute, settle: 100 * time.Millisecond, pause: time.Millisecond}
 }
 
 // Append implements [Log].

@@ -18,10 +18,7 @@ import (
 var proofBackends = map[string]func(t testing.TB, r *rig) *ProofStore{
 	"memory": func(t testing.TB, r *rig) *ProofStore {
 		p := NewMemoryProofStore(time.Now, r.hook)
-		r.hold = func() *heldSync {
-			p.appender.ack = time.Minute
-			return r.holdMemory(t)
-		}
+		r.hold = func() *heldSync { return r.holdMemory(t) }
 		return p
 	},
 	"jetstream": func(t testing.TB, r *rig) *ProofStore {

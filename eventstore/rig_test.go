@@ -135,10 +135,7 @@ var backends = map[string]func(t testing.TB) *rig{
 	"memory": func(t testing.TB) *rig {
 		r := &rig{restart: func() {}}
 		l := NewMemory(time.Now, r.hook)
-		r.hold = func() *heldSync {
-			l.appender.ack = time.Minute
-			return r.holdMemory(t)
-		}
+		r.hold = func() *heldSync { return r.holdMemory(t) }
 		r.Log, r.intrude = l, l.Intrude
 		return r
 	},
