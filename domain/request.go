@@ -104,11 +104,28 @@ type LogStatus struct {
 	// Created is the stream's creation time: with position and event id it
 	// identifies the log that a checkpoint belongs to.
 	Created time.Time
-	// First and Head are the first and last position, both 0 when empty.
+	// First and Head are the first and the last durable position, both 0 when
+	// there is none.
 	First, Head uint64
-	// Bytes is what the log takes up where it is stored, 0 where that is not
-	// known.
+	// Stored is the last position, durable or not: Head or higher. Nobody acts
+	// on what lies behind Head; Stored tells whether something does.
+	Stored uint64
+	// Durability says who vouches for Head.
+	Durability Durability
+	// Bytes is what the log takes up where it is stored, behind Head too; 0
+	// where that is not known.
 	Bytes uint64
 	// Clock is the log server's clock at the answer.
 	Clock time.Time
 }
+
+// Durability says who vouches that what a log shows is durable.
+type Durability uint8
+
+const (
+	// DurableHere: this process made it durable.
+	DurableHere Durability = iota + 1
+	// DurableByServer: an external server acknowledged it. It is durable if
+	// that server syncs always, which a client cannot find out.
+	DurableByServer
+)

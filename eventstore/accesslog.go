@@ -17,6 +17,7 @@ import (
 
 // AccessReadWriter is the access log: messages of records in one order, of
 // which the oldest may go by age. [AccessLog] and [MemoryAccessLog] are it.
+// Only what is durable can be seen, as in a [Log].
 //
 // Iterators yield an error at most once, as their last pair. They may be left
 // at any time and hold no resources afterwards. What cannot be decoded ends
@@ -31,20 +32,19 @@ type AccessReadWriter interface {
 	Append(ctx context.Context, data []byte) (position uint64, err error)
 
 	// Read yields every message after a position that is still there, to the
-	// head as of the call. ErrUnavailable: the log cannot be reached. When ctx
+	// head that Status names as of the call. ErrUnavailable: the log cannot be reached. When ctx
 	// ends first, its error is yielded.
 	Read(ctx context.Context, after uint64) iter.Seq2[domain.AccessMessage, error]
 
 	// Follow yields every message after a position that is still there, then
 	// those to come. It ends with ctx (then without an error), with
-	// ErrCorrupt, or with ErrReplaced, and with nothing else.
-	//
-	// From another server what it yields may not be durable yet, by what is just
-	// being appended.
+	// ErrCorrupt, or with ErrReplaced, and with nothing else. What is stored
+	// and was made durable by nobody is treated as by [Log.Follow].
 	Follow(ctx context.Context, after uint64) iter.Seq2[domain.AccessMessage, error]
 
-	// Status asks the log about itself. Where everything has expired, First is
-	// one more than Head. ErrUnavailable: the log cannot be reached.
+	// Status asks the log about itself and never waits for a sync. Where
+	// everything has expired, First is one more than Head. ErrUnavailable: the
+	// log cannot be reached.
 	Status(ctx context.Context) (domain.LogStatus, error)
 
 	// Verify checks that the log still is configured as it must be and that

@@ -25,16 +25,24 @@ type accessRig struct {
 }
 
 var accessBackends = map[string]func(t testing.TB) *accessRig{
-	"memory": func(testing.TB) *accessRig {
+	"memory": func(t testing.TB) *accessRig {
 		r := &accessRig{restart: func() {}, rig: &rig{}}
 		l := NewMemoryAccessLog(time.Now, r.rig.hook)
 		r.AccessReadWriter = l
+		r.rig.hold = func() *heldSync { return r.rig.holdMemory(t) }
 		r.intrude = func(data []byte) { l.broker.intrude(accessSubject, data, false) }
 		return r
 	},
 	// Others may append, too: followed by consumers.
-	"jetstream": func(t testing.TB) *accessRig { return newAccessRig(t, func(l *AccessLog) { l.tail = nil }) },
-	"embedded":  func(t testing.TB) *accessRig { return newAccessRig(t, func(*AccessLog) {}) },
+	"jetstream": func(t testing.TB) *accessRig {
+		return newAccessRig(t, func(l *AccessLog) { l.sync, l.tail = nil, nil })
+	},
+	"embedded": func(t testing.TB) *accessRig {
+		var l *AccessLog
+		r := newAccessRig(t, func(opened *AccessLog) { l = opened })
+		r.rig.hold = func() *heldSync { return holdFiles(t, l.nc) }
+		return r
+	},
 }
 
 func newAccessRig(t testing.TB, opened func(*AccessLog)) *accessRig {
@@ -130,6 +138,7 @@ func TestAccessConformance(t *testing.T) {
 			"corrupt":         testAccessCorrupt,
 			"contexts":        testAccessContexts,
 			"restart":         testAccessRestart,
+			"held sync":       testAccessHeldSync,
 		} {
 			t.Run(backend+"/"+name, func(t *testing.T) { test(t, open(t)) })
 		}

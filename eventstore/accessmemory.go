@@ -33,10 +33,12 @@ func (l *MemoryAccessLog) Append(ctx context.Context, data []byte) (uint64, erro
 	if err := checkAccessMessage(ctx, data); err != nil {
 		return 0, err
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), accessAck)
+	defer cancel()
 	var position uint64
 	err := l.broker.fault.inject(accessOp(), func() error {
 		position = l.broker.intrude(accessSubject, bytes.Clone(data), false)
-		return nil
+		return l.broker.durable(ctx, position)
 	})
 	return position, accessOutcome(err)
 }
@@ -53,21 +55,9 @@ func (l *MemoryAccessLog) Read(ctx context.Context, after uint64) iter.Seq2[doma
 // Follow implements [AccessReadWriter].
 func (l *MemoryAccessLog) Follow(ctx context.Context, after uint64) iter.Seq2[domain.AccessMessage, error] {
 	return func(yield func(domain.AccessMessage, error) bool) {
-		if after > l.broker.head() {
+		replaced := l.broker.follow(ctx, after, func(after, until uint64) bool { return l.yield(ctx, after, until, yield) })
+		if replaced {
 			yield(domain.AccessMessage{}, ErrReplaced)
-			return
-		}
-		for {
-			head, grown := l.broker.watch()
-			if !l.yield(ctx, after, head, yield) {
-				return
-			}
-			after = head
-			select {
-			case <-ctx.Done():
-				return
-			case <-grown:
-			}
 		}
 	}
 }
@@ -91,7 +81,7 @@ func (l *MemoryAccessLog) yield(ctx context.Context, after, until uint64, yield 
 
 // Status implements [AccessReadWriter].
 func (l *MemoryAccessLog) Status(context.Context) (domain.LogStatus, error) {
-	s := domain.LogStatus{Created: l.broker.created, Head: l.broker.head(), Clock: l.broker.now().UTC()}
+	s := l.broker.status()
 	if s.Head > 0 {
 		s.First = l.expired.Load() + 1
 	}

@@ -103,22 +103,32 @@ func (a appender) bootstrap(ctx context.Context, stream domain.Stream, ps []doma
 
 // store sends until the outcome is certain and, on nil, durable. One that is
 // stored and cannot be made durable is uncertain: a power loss may take it.
+// ErrConflict waits for the message that came first to be durable: whoever
+// lost to it looks for it in the log, which shows nothing before.
 // found says that the messages were found where they lie, and not that a copy
 // was taken: others may lie behind them already.
 func (a appender) store(ctx context.Context, w write) (position uint64, found bool, err error) {
 	position, found, err = a.certain(ctx, w)
-	if err != nil {
+	lost := errors.Is(err, ErrConflict) && position > 0
+	if err != nil && !lost {
 		return 0, false, err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.ack)
 	defer cancel()
-	if err := a.durable(ctx, position); err != nil {
-		return 0, false, fmt.Errorf("%w: %w", ErrUncertain, err)
+	switch failed := a.durable(ctx, position); {
+	case lost && failed != nil:
+		return 0, false, fmt.Errorf("%w: another message came first and is not durable: %w", ErrUnavailable, failed)
+	case lost:
+		return 0, false, err
+	case failed != nil:
+		return 0, false, fmt.Errorf("%w: %w", ErrUncertain, failed)
 	}
 	return position, found, nil
 }
 
-// certain sends until the outcome is. Only the end of ctx before the
+// certain sends until the outcome is. Beside ErrConflict the position is the
+// one of the message that came first, 0 where there is none: the store ends
+// before the expected position. Only the end of ctx before the
 // first attempt stops it; a caller who goes away later must not leave an
 // unknown outcome behind.
 //
@@ -145,12 +155,12 @@ func (a appender) certain(ctx context.Context, w write) (position uint64, found 
 		return position, false, nil
 	case errors.Is(err, ErrConflict):
 		// Ours may be there already, from an earlier call.
-		position, found, _, err := a.find(ctx, w)
+		position, found, err := a.find(ctx, w)
 		switch {
 		case err != nil:
 			return 0, false, fmt.Errorf("%w: %w", ErrUncertain, err)
 		case !found:
-			return 0, false, ErrConflict
+			return position, false, ErrConflict
 		}
 		return position, true, nil
 	case errors.Is(err, ErrUnavailable), errors.Is(err, ErrUncertain), errors.Is(err, ErrRefused):
@@ -169,12 +179,12 @@ func (a appender) settle(ctx context.Context, w write, cause error) (position ui
 			return position, false, nil
 		}
 		if errors.Is(err, ErrConflict) {
-			position, found, rival, err := a.find(ctx, w)
+			position, found, err := a.find(ctx, w)
 			switch {
 			case err == nil && found:
 				return position, true, nil
-			case err == nil && rival:
-				return 0, false, ErrConflict
+			case err == nil && position > 0:
+				return position, false, ErrConflict
 			}
 			// A replicated store refuses also while a copy is under way.
 		}
@@ -191,24 +201,25 @@ func (a appender) attempt(ctx context.Context, w write, attempt int) (uint64, er
 	return a.send(ctx, w, attempt)
 }
 
-// find looks for the messages behind the expected position. Where they are
-// not, rival says whether another is. The position is the last one's.
+// find looks for the messages behind the expected position, and gives the
+// position of the last one. Where they are not there it gives the one of a
+// rival's message, 0 where there is none either.
 //
 // It need not read further than the first message there: the store accepted
 // ours only while the subject ended at the expected position, so whatever
 // rivals appended lies behind ours. (The last message would prove nothing.)
-func (a appender) find(ctx context.Context, w write) (position uint64, found, rival bool, err error) {
+func (a appender) find(ctx context.Context, w write) (position uint64, found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, a.ack)
 	defer cancel()
 	m, ok, err := a.next(ctx, w.rivals(), w.after)
 	if err != nil || !ok {
-		return 0, false, false, err
+		return 0, false, err
 	}
 	if m.holds(w.messages[0]) {
 		// A batch is stored whole and without gaps.
-		return m.position + uint64(len(w.messages)) - 1, true, false, nil
+		return m.position + uint64(len(w.messages)) - 1, true, nil
 	}
-	return 0, false, true, nil
+	return m.position, false, nil
 }
 
 // sleep waits; false means that ctx ended first.

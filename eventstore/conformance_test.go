@@ -36,6 +36,8 @@ func TestConformance(t *testing.T) {
 		"restart":                     testRestart,
 		"status":                      testStatus,
 		"largest":                     testLargest,
+		"held sync":                   testHeldSync,
+		"held sync, unknown outcome":  testHeldUnknown,
 		"foreign":                     testForeign,
 		"foreign, not listed":         testUnlisted,
 	}

@@ -36,7 +36,8 @@ const (
 type delivery struct {
 	filter string // one subject, "" for all
 	last   uint64 // position of the last event, exclusive start
-	until  uint64 // position of the last one wanted, 0 to follow
+	until  uint64 // position of the last one wanted, which is durable; 0 to follow
+	synced uint64 // of an external server: batches up to here are synced
 
 	run      int       // consumers so far
 	created  time.Time // of the stream, when the first one began
@@ -103,6 +104,19 @@ func (l *reader[T]) deliver(ctx context.Context, d delivery, yield func(T, error
 	}
 }
 
+// load yields the messages of a subject as of the call, once the last one is
+// durable.
+func (l *reader[T]) load(ctx context.Context, subject string, yield func(T, error) bool) {
+	last, ok, err := l.durableLast(ctx, subject)
+	switch {
+	case err != nil:
+		var none T
+		yield(none, err)
+	case ok:
+		l.deliver(ctx, delivery{filter: subject, until: last.position}, yield)
+	}
+}
+
 // consume yields from one consumer; nil means that all is yielded.
 func (l *reader[T]) consume(ctx context.Context, d *delivery, yield func(T, error) bool) error {
 	if d.created.IsZero() && d.until == 0 {
@@ -159,6 +173,13 @@ func (l *reader[T]) consume(ctx context.Context, d *delivery, yield func(T, erro
 			if err := l.fill(ctx, d, position-1-d.last, yield); err != nil {
 				return err
 			}
+		}
+		if d.until == 0 && position > d.synced && msg.Headers().Get(batchIDHeader) != "" {
+			last := position + meta.NumPending // that were stored when this was sent
+			if err := l.batchesSynced(ctx, last); err != nil {
+				return err
+			}
+			d.synced = last
 		}
 		m := stored{subject: msg.Subject(), position: position, at: meta.Timestamp, headers: msg.Headers(), data: msg.Data()}
 		if position <= d.last || d.done() {

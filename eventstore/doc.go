@@ -18,15 +18,18 @@
 //  2. One form: every event and access record has exactly one encoding, and
 //     bytes that are not that encoding are corrupt. So encode(decode(x)) is x,
 //     for ever.
-//  3. Success means stored durably, on an embedded server as on another: read
-//     back from its file and synced there (natsfile); ErrConflict and ErrUnavailable mean not
-//     stored. Where neither is certain the append is settled first, and only
-//     when that fails the answer is ErrUncertain. (The access log does not
-//     settle: who is not sure that a read is recorded does not answer it.)
+//  3. Success means stored durably: on an embedded server read back from its
+//     file and synced there (natsfile), on an external one acknowledged by a server that syncs
+//     always. Nothing else can be seen: what is read and followed, and the head
+//     that a status names, is durable, on every implementation. ErrConflict and
+//     ErrUnavailable mean not stored. Where neither is certain the append is
+//     settled first, and only when that fails the answer is ErrUncertain. (The
+//     access log does not settle: who is not sure that a read is recorded does
+//     not answer it.)
 //  4. Of all writers that expect the same position one wins.
-//  5. Follow gives every event once, in order, whatever happens to the
-//     connection or the consumer. A log that was replaced under it is named,
-//     never followed.
+//  5. Follow gives every event once, in order, none before it is durable,
+//     whatever happens to the connection or the consumer. A log that was
+//     replaced under it is named, never followed.
 //  6. A plaintext value is never encoded.
 //  7. After EraseSecretKey no byte of the key's record is left in the embedded
 //     store's files.

@@ -262,7 +262,8 @@ func (x *Executor) append(ctx context.Context, stream domain.Stream, after uint6
 	return r, err
 }
 
-// catchUp waits until the projection has seen what a rival appended.
+// catchUp waits until the projection has seen what a rival appended: the head
+// covers it, see [Log.Append].
 func (x *Executor) catchUp(ctx context.Context) error {
 	status, err := x.Log.Status(ctx)
 	if err != nil {

@@ -205,7 +205,7 @@ func (g *game) inject(c caller, ref domain.SecretRef, fault string) {
 	}
 	if outcome := outcomes[fault]; outcome != nil {
 		g.w.faults(func(op eventstore.Op) (bool, error) {
-			if op.Kind == eventstore.OpLookUp {
+			if op.Kind != eventstore.OpAppend {
 				return true, nil
 			}
 			return outcome(op.Attempt)

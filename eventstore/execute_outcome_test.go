@@ -168,7 +168,7 @@ func TestCallerGoesAway(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			w.faults(func(op eventstore.Op) (bool, error) {
 				cancel()
-				if fault == nil || op.Kind == eventstore.OpLookUp {
+				if fault == nil || op.Kind != eventstore.OpAppend {
 					return true, nil
 				}
 				return fault(op.Attempt)

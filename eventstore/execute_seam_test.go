@@ -190,5 +190,5 @@ type logStatus struct {
 
 func (l logStatus) Status(ctx context.Context) (kms.LogStatus, error) {
 	status, err := l.log.Status(ctx)
-	return kms.LogStatus{Created: status.Created, Head: status.Head, Applied: l.state.Position()}, err
+	return kms.LogStatus{Created: status.Created, Head: status.Head, Stored: status.Stored, Applied: l.state.Position()}, err
 }

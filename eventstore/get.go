@@ -28,5 +28,8 @@ func get(ctx context.Context, b broker, stream domain.Stream, position uint64) (
 	if !ok || m.position != position {
 		return domain.Recorded{}, &CorruptError{Position: position, Reason: "the event is missing from its stream"}
 	}
+	if err := awaitDurable(ctx, b, position); err != nil {
+		return domain.Recorded{}, err
+	}
 	return decode(m)
 }

@@ -2,12 +2,16 @@ package eventstore
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 
 	"github.com/chancery-dev/chancery/domain"
 )
@@ -127,4 +131,55 @@ func TestAppendsAreBounded(t *testing.T) {
 	if r := mustAppend(t, l, secretStream("s"), 0, fieldSet(2, 1)); r.Position != 1 {
 		t.Errorf("position %d", r.Position)
 	}
+}
+
+// TestBatchIsSyncedBeforeItIsShown: a server without replicas shows the messages
+// of a batch before its fsync, so a follower yields one, and a status counts it,
+// only after a question that the server answers behind the batch.
+func TestBatchIsSyncedBeforeItIsShown(t *testing.T) {
+	l := openLog(t, startExternal(t, server.Options{}).connect())
+	var asked sync.Map // sequences
+	sniff, err := l.nc.Subscribe("$JS.API.STREAM.MSG.GET."+EventsStream, func(m *nats.Msg) {
+		var req getRequest
+		if err := json.Unmarshal(m.Data, &req); err != nil {
+			t.Error(err)
+		}
+		asked.Store(req.Sequence, true)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := sniff.Unsubscribe(); err != nil {
+			t.Error(err)
+		}
+	}()
+	wasAsked := func(position uint64) func() bool {
+		return func() bool { _, ok := asked.Load(position); return ok }
+	}
+	f := follow(t.Context(), l, 0)
+	alone := mustAppend(t, l, secretStream("alone"), 0, fieldSet(1, 1))
+	if got := f.next(t); got.Position != alone.Position || wasAsked(alone.Position)() {
+		t.Errorf("position %d, and asked for what the server synced before it showed it: %v", got.Position, wasAsked(alone.Position)())
+	}
+	var batch []*groupedWrite
+	for i := range uint64(3) {
+		m := mustEncode(t, sample{secretStream(domain.SecretID("s" + string(rune('a'+i)))), fieldSet(10+i, 1)})
+		batch = append(batch, &groupedWrite{message: m})
+	}
+	last, err := l.sendGroup(t.Context(), batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want := last - 2; want <= last; want++ {
+		if got := f.next(t); got.Position != want {
+			t.Errorf("position %d instead of %d", got.Position, want)
+		}
+	}
+	waitFor(t, wasAsked(last))
+	asked.Clear()
+	if s, err := l.Status(t.Context()); err != nil || s.Head != last || s.Stored != last || s.Durability != domain.DurableByServer {
+		t.Errorf("%+v, %v", s, err)
+	}
+	waitFor(t, wasAsked(last))
 }

@@ -128,15 +128,8 @@ func (l *JetStream) Bootstrap(ctx context.Context, stream domain.Stream, ps []do
 
 // Load implements [Log].
 func (l *JetStream) Load(ctx context.Context, stream domain.Stream) iter.Seq2[domain.Recorded, error] {
-	subject := domain.SubjectPrefix + stream.Subject()
 	return func(yield func(domain.Recorded, error) bool) {
-		last, ok, err := l.last(ctx, subject)
-		switch {
-		case err != nil:
-			yield(domain.Recorded{}, err)
-		case ok:
-			l.deliver(ctx, delivery{filter: subject, until: last.position}, yield)
-		}
+		l.load(ctx, domain.SubjectPrefix+stream.Subject(), yield)
 	}
 }
 
@@ -224,11 +217,11 @@ func openBroker(ctx context.Context, nc *nats.Conn, config jetstream.StreamConfi
 	}
 	if _, durable := LogFiles()[config.Name]; durable {
 		if e, ok := nc.Opts.InProcessServer.(*Embedded); ok {
-			info, err := b.info(ctx)
+			head, err := b.lastSequence(ctx)
 			if err != nil {
 				return jetStreamBroker{}, err
 			}
-			if b.sync, err = e.files.Stream(ctx, config.Name, info.State.LastSeq, config.MaxAge); err != nil {
+			if b.sync, err = e.files.Stream(ctx, config.Name, head, config.MaxAge); err != nil {
 				return jetStreamBroker{}, err
 			}
 		}
@@ -246,14 +239,31 @@ func (b *jetStreamBroker) info(ctx context.Context) (*jetstream.StreamInfo, erro
 	return s.CachedInfo(), nil
 }
 
+func (b *jetStreamBroker) lastSequence(ctx context.Context) (uint64, error) {
+	info, err := b.info(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return info.State.LastSeq, nil
+}
+
+// status never waits for a sync.
 func (b *jetStreamBroker) status(ctx context.Context) (domain.LogStatus, error) {
 	info, err := b.info(ctx)
 	if err != nil {
 		return domain.LogStatus{}, err
 	}
-	s := domain.LogStatus{Created: info.Created.UTC(), Head: info.State.LastSeq, Bytes: info.State.Bytes, Clock: info.TimeStamp.UTC()}
+	s := domain.LogStatus{
+		Created: info.Created.UTC(), Head: info.State.LastSeq, Stored: info.State.LastSeq,
+		Durability: domain.DurableByServer, Bytes: info.State.Bytes, Clock: info.TimeStamp.UTC(),
+	}
+	if b.sync != nil {
+		s.Head, s.Durability = min(s.Head, b.sync.Durable()), domain.DurableHere
+	} else if err := b.batchesSynced(ctx, s.Head); err != nil {
+		return domain.LogStatus{}, err
+	}
 	if s.Head > 0 {
-		s.First = info.State.FirstSeq
+		s.First = min(info.State.FirstSeq, s.Head+1)
 	}
 	return s, nil
 }

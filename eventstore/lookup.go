@@ -36,6 +36,40 @@ func (b *jetStreamBroker) last(ctx context.Context, subject string) (stored, boo
 	return m, ok, err
 }
 
+// durableLast returns the last message of a subject once it is durable.
+func (b *jetStreamBroker) durableLast(ctx context.Context, subject string) (stored, bool, error) {
+	m, ok, err := b.last(ctx, subject)
+	if err == nil && ok {
+		err = awaitDurable(ctx, b, m.position)
+	}
+	return m, ok, err
+}
+
+// awaitDurable returns nil once everything up to a position is durable, ctx's
+// error when that ends first, and else ErrUnavailable.
+func awaitDurable(ctx context.Context, b broker, position uint64) error {
+	err := b.durable(ctx, position)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// batchesSynced returns nil once the server is done with every atomic batch
+// that it had begun when it stored a position. Without replicas it shows a
+// batch to consumers and counts it before the batch's one fsync; its answer to
+// this question waits for the end of the batch.
+func (b *jetStreamBroker) batchesSynced(ctx context.Context, position uint64) error {
+	if b.group == nil || position == 0 { // nobody sends batches to this stream
+		return nil
+	}
+	_, _, _, err := b.get(ctx, getRequest{Sequence: position})
+	return err
+}
+
 // get asks for one message and gives its raw bytes too: the header block and
 // then the data.
 func (b *jetStreamBroker) get(ctx context.Context, req getRequest) (m stored, raw []byte, ok bool, err error) {

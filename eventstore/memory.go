@@ -11,10 +11,10 @@ import (
 	"github.com/chancery-dev/chancery/domain"
 )
 
-// Memory is a [Log] in this process's memory, for tests: it keeps nothing
-// when the process ends, so for it "durable" means "applied". It encodes,
-// decodes and settles by the same code as [JetStream]. Safe for concurrent
-// use.
+// Memory is a [Log] in this process's memory, for tests. It keeps nothing when
+// the process ends: for it a message is durable once its [OpSync] was carried
+// out. It encodes, decodes and settles by the same code as [JetStream]. Safe
+// for concurrent use.
 type Memory struct {
 	broker   memoryBroker
 	appender appender
@@ -30,8 +30,9 @@ func NewMemory(now func() time.Time, fault Fault) *Memory {
 	return l
 }
 
+// memoryTiming waits long for what only a test holds.
 func memoryTiming() timing {
-	return timing{ack: time.Second, settle: 100 * time.Millisecond, pause: time.Millisecond}
+	return timing{ack: time.Minute, settle: 100 * time.Millisecond, pause: time.Millisecond}
 }
 
 // Append implements [Log].
@@ -48,43 +49,39 @@ func (l *Memory) Bootstrap(ctx context.Context, stream domain.Stream, ps []domai
 // Load implements [Log].
 func (l *Memory) Load(ctx context.Context, stream domain.Stream) iter.Seq2[domain.Recorded, error] {
 	return func(yield func(domain.Recorded, error) bool) {
-		l.read(ctx, domain.SubjectPrefix+stream.Subject(), 0, yield)
+		subject := domain.SubjectPrefix + stream.Subject()
+		last := l.broker.lastOf(subject)
+		if err := awaitDurable(ctx, &l.broker, last); err != nil {
+			yield(domain.Recorded{}, err)
+			return
+		}
+		l.read(ctx, subject, 0, last, yield)
 	}
 }
 
 // Read implements [Log].
 func (l *Memory) Read(ctx context.Context, after uint64) iter.Seq2[domain.Recorded, error] {
 	return func(yield func(domain.Recorded, error) bool) {
-		l.read(ctx, allEvents, after, yield)
+		l.read(ctx, allEvents, after, l.broker.head(), yield)
 	}
 }
 
 // Follow implements [Log].
 func (l *Memory) Follow(ctx context.Context, after uint64) iter.Seq2[domain.Recorded, error] {
 	return func(yield func(domain.Recorded, error) bool) {
-		if after > l.broker.head() {
+		replaced := l.broker.follow(ctx, after, func(after, until uint64) bool {
+			return l.yield(ctx, allEvents, after, until, yield)
+		})
+		if replaced {
 			yield(domain.Recorded{}, ErrReplaced)
-			return
-		}
-		for {
-			head, grown := l.broker.watch()
-			if !l.yield(ctx, allEvents, after, head, yield) {
-				return
-			}
-			after = head
-			select {
-			case <-ctx.Done():
-				return
-			case <-grown:
-			}
 		}
 	}
 }
 
-// read hands out what there is, or says that ctx ended before.
-func (l *Memory) read(ctx context.Context, subject string, after uint64, yield yieldFunc) {
+// read yields what lies in (after, until], or says that ctx ended before.
+func (l *Memory) read(ctx context.Context, subject string, after, until uint64, yield yieldFunc) {
 	left := false
-	l.yield(ctx, subject, after, l.broker.head(), func(r domain.Recorded, err error) bool {
+	l.yield(ctx, subject, after, until, func(r domain.Recorded, err error) bool {
 		left = !yield(r, err) || err != nil
 		return !left
 	})
@@ -112,16 +109,20 @@ func (l *Memory) yield(ctx context.Context, subject string, after, until uint64,
 }
 
 // Intrude stores bytes that are no event on a subject, as somebody else with
-// access to a server's account could, and gives their position. Proven, they
-// are listed as by [Options.Foreign]; otherwise readings end there.
+// access to a server's account could, makes all that is stored durable and
+// gives their position. Proven, they are listed as by [Options.Foreign];
+// otherwise readings end there.
 func (l *Memory) Intrude(subject string, raw []byte, proven bool) uint64 {
-	return l.broker.intrude(subject, bytes.Clone(raw), proven)
+	position := l.broker.intrude(subject, bytes.Clone(raw), proven)
+	l.broker.sync(position)
+	return position
 }
 
 // Status implements [Log].
 func (l *Memory) Status(context.Context) (domain.LogStatus, error) {
-	head := l.broker.head()
-	return domain.LogStatus{Created: l.broker.created, First: min(1, head), Head: head, Clock: l.broker.now().UTC()}, nil
+	s := l.broker.status()
+	s.First = min(1, s.Head)
+	return s, nil
 }
 
 // Verify implements [Log].
@@ -136,6 +137,7 @@ type memoryBroker struct {
 	mu       sync.Mutex
 	messages []stored      // position is index + 1
 	foreign  foreign       // among them
+	synced   uint64        // all up to here are durable
 	grown    chan struct{} // closed and replaced with every write
 }
 
@@ -166,7 +168,65 @@ func (b *memoryBroker) send(_ context.Context, w write, attempt int) (uint64, er
 }
 
 // durable implements broker: see [Memory].
-func (*memoryBroker) durable(context.Context, uint64) error { return nil }
+func (b *memoryBroker) durable(ctx context.Context, position uint64) error {
+	if position <= b.head() {
+		return nil
+	}
+	synced := make(chan error, 1)
+	go func() { // a held sync holds nobody beyond ctx
+		synced <- b.fault.inject(Op{Kind: OpSync, Attempt: 1}, func() error {
+			b.sync(position)
+			return nil
+		})
+	}()
+	select {
+	case err := <-synced:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (b *memoryBroker) sync(position uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.synced = max(b.synced, position)
+}
+
+// follow calls yield for what lies behind a position and what comes, each time
+// once it is durable, until ctx ends or yield returns false. replaced: the
+// store ends before the position.
+func (b *memoryBroker) follow(ctx context.Context, after uint64, yield func(after, until uint64) bool) (replaced bool) {
+	for last, grown := b.watch(); after <= last; last, grown = b.watch() {
+		head := b.head()
+		if !yield(after, head) {
+			return false
+		}
+		after = max(after, head)
+		if head < last {
+			// As [JetStream] does, also for an append of which nobody found out.
+			if err := b.durable(ctx, last); err != nil && !sleep(ctx, memoryTiming().pause) {
+				return false
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-grown:
+		}
+	}
+	return true
+}
+
+// status leaves First to the log.
+func (b *memoryBroker) status() domain.LogStatus {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return domain.LogStatus{
+		Created: b.created, Head: b.synced, Stored: uint64(len(b.messages)), Durability: domain.DurableHere, Clock: b.now().UTC(),
+	}
+}
 
 func (b *memoryBroker) intrude(subject string, raw []byte, proven bool) uint64 {
 	b.mu.Lock()
@@ -229,12 +289,22 @@ func (b *memoryBroker) last(subject string) uint64 {
 	return 0
 }
 
-func (b *memoryBroker) head() uint64 {
-	head, _ := b.watch()
-	return head
+// lastOf is last for who does not hold mu.
+func (b *memoryBroker) lastOf(subject string) uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.last(subject)
 }
 
-func (b *memoryBroker) watch() (head uint64, grown <-chan struct{}) {
+// head returns the last durable position.
+func (b *memoryBroker) head() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.synced
+}
+
+// watch returns the last position, durable or not.
+func (b *memoryBroker) watch() (last uint64, grown <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return uint64(len(b.messages)), b.grown

@@ -14,6 +14,9 @@ const (
 	OpAppend    OpKind = "append"
 	OpBootstrap OpKind = "bootstrap"
 	OpLookUp    OpKind = "look_up" // settling reads the subject
+	// OpSync makes durable what is stored; only a log in memory has it. A fault
+	// that does not return holds it, as a disk may hold an fsync.
+	OpSync OpKind = "sync"
 )
 
 // Op is one step of a log, as a [Fault] sees it.

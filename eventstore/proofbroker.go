@@ -18,19 +18,11 @@ func newJetStreamProofs(b jetStreamBroker) *jetStreamProofs {
 }
 
 func (p *jetStreamProofs) newest(ctx context.Context, subject string) (stored, bool, error) {
-	return p.last(ctx, subject)
+	return p.durableLast(ctx, subject)
 }
 
 func (p *jetStreamProofs) each(ctx context.Context, subject string) iter.Seq2[stored, error] {
-	return func(yield func(stored, error) bool) {
-		last, ok, err := p.last(ctx, subject)
-		switch {
-		case err != nil:
-			yield(stored{}, err)
-		case ok:
-			p.deliver(ctx, delivery{filter: subject, until: last.position}, yield)
-		}
-	}
+	return func(yield func(stored, error) bool) { p.load(ctx, subject, yield) }
 }
 
 // verify implements proofBroker: nothing may be missing, whatever its subject.
@@ -48,21 +40,24 @@ func (p *jetStreamProofs) verify(ctx context.Context) error {
 // memoryProofs keeps proofs in memory.
 type memoryProofs struct{ *memoryBroker }
 
-func (p *memoryProofs) newest(_ context.Context, subject string) (stored, bool, error) {
-	p.mu.Lock()
-	position := p.last(subject)
-	p.mu.Unlock()
+func (p *memoryProofs) newest(ctx context.Context, subject string) (stored, bool, error) {
+	position := p.lastOf(subject)
 	if position == 0 {
 		return stored{}, false, nil
 	}
 	m, ok := p.find(subject, position-1)
-	return m, ok, nil
+	return m, ok, awaitDurable(ctx, p, position)
 }
 
 func (p *memoryProofs) each(ctx context.Context, subject string) iter.Seq2[stored, error] {
 	return func(yield func(stored, error) bool) {
 		var after uint64
-		for until := p.head(); ; {
+		until := p.lastOf(subject)
+		if err := awaitDurable(ctx, p, until); err != nil {
+			yield(stored{}, err)
+			return
+		}
+		for {
 			if err := ctx.Err(); err != nil {
 				yield(stored{}, err)
 				return

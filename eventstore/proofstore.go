@@ -28,10 +28,14 @@ const (
 //
 // Everything is appended by compare-and-set: a revision is the one of the
 // newest entry of its kind, 0 where there is none. Nil means durable.
-// ErrConflict: not stored, another entry is newer than the revision.
+// ErrConflict: not stored, another entry is newer than the revision, and
+// durable.
 // ErrUnavailable: not stored. ErrUncertain: it may or may not be stored, and
 // finding out failed. ErrRefused: no entry, or none of a known log. Adding the
 // same entry at the same revision again is safe: it is stored once.
+//
+// Only what is durable can be seen, as in a [Log]: the newest entry is given, and
+// the entries of a kind are yielded, once the newest one is durable.
 //
 // Iterators yield an error at most once, as their last pair.
 type ProofStore struct {
@@ -42,8 +46,10 @@ type ProofStore struct {
 // proofBroker is what keeping proofs needs of a message store.
 type proofBroker interface {
 	broker
+	// newest returns the last message of a subject once it is durable.
 	newest(ctx context.Context, subject string) (m stored, ok bool, err error)
-	// each yields the messages of a subject as of the call, oldest first.
+	// each yields the messages of a subject as of the call, oldest first, once
+	// the last of them is durable.
 	each(ctx context.Context, subject string) iter.Seq2[stored, error]
 	verify(ctx context.Context) error
 }

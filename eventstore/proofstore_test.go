@@ -16,7 +16,11 @@ import (
 )
 
 var proofBackends = map[string]func(t testing.TB, r *rig) *ProofStore{
-	"memory": func(_ testing.TB, r *rig) *ProofStore { return NewMemoryProofStore(time.Now, r.hook) },
+	"memory": func(t testing.TB, r *rig) *ProofStore {
+		p := NewMemoryProofStore(time.Now, r.hook)
+		r.hold = func() *heldSync { return r.holdMemory(t) }
+		return p
+	},
 	"jetstream": func(t testing.TB, r *rig) *ProofStore {
 		_, nc := startEmbedded(t, t.TempDir())
 		p, err := OpenProofStore(t.Context(), nc, 1)
@@ -28,6 +32,10 @@ var proofBackends = map[string]func(t testing.TB, r *rig) *ProofStore{
 			t.Fatal("another broker")
 		}
 		proofs.fault, p.appender.timing = r.hook, fastTiming()
+		r.hold = func() *heldSync {
+			p.appender.ack = time.Minute
+			return holdFiles(t, nc)
+		}
 		return p
 	},
 }
@@ -52,6 +60,7 @@ func TestProofConformance(t *testing.T) {
 			"one winner": testProofWinner,
 			"outcomes":   testProofOutcomes,
 			"refused":    testProofRefused,
+			"held sync":  testProofHeldSync,
 		} {
 			t.Run(backend+"/"+name, func(t *testing.T) {
 				r := &rig{}

@@ -19,22 +19,19 @@ const (
 // is the only writer of key.destroyed on its node, so deletes never queue for
 // the organization's keys stream.
 //
-// A crash after the secret.deleted leaves the keys to the next run; a crash
-// after the erasure leaves the event to it: both steps are idempotent.
+// It relies on [Log]: what the projection shows is durable, so no power loss
+// brings back a secret whose keys it erased. A crash after the secret.deleted
+// leaves the keys to the next run; a crash after the erasure leaves the event to
+// it: both steps are idempotent.
 type Reconciler struct {
 	executor *Executor
 	logger   *slog.Logger
-	settle   time.Duration
 	wake     chan struct{}
 }
 
-// NewReconciler gives a reconciler that works through the executor's parts.
-// settle is how long a delete must have been seen before its keys are erased: a
-// projection may see it a moment before it is durable, and a power loss must
-// not bring back a secret whose keys are gone. 0 is for logs whose deletes are
-// known to be durable.
-func NewReconciler(x *Executor, settle time.Duration, logger *slog.Logger) *Reconciler {
-	return &Reconciler{executor: x, logger: logger, settle: settle, wake: make(chan struct{}, 1)}
+// NewReconciler returns a reconciler that works through the executor's parts.
+func NewReconciler(x *Executor, logger *slog.Logger) *Reconciler {
+	return &Reconciler{executor: x, logger: logger, wake: make(chan struct{}, 1)}
 }
 
 // Wake asks for a run soon. It never blocks.
@@ -75,9 +72,6 @@ func (r *Reconciler) Reconcile(ctx context.Context) error {
 		pending, err := r.executor.State.PendingDestructions(reconcileBatch)
 		if err != nil || len(pending) == 0 {
 			return err
-		}
-		if !sleep(ctx, r.settle) {
-			return ctx.Err()
 		}
 		if err := r.destroy(ctx, pending); err != nil {
 			return err

@@ -7,7 +7,9 @@ import (
 	"iter"
 	"log/slog"
 	"maps"
+	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,9 +30,60 @@ type rig struct {
 	// they are listed as foreign.
 	intrude func(subject string, raw []byte, proven bool) uint64
 
+	// hold holds every sync from now on; nil where the server syncs: neither can
+	// a test hold what it does, nor can a client see it.
+	hold func() *heldSync
+
 	mu    sync.Mutex
 	fault Fault
 	ops   []Op
+	held  *heldSync // of a log in memory
+}
+
+// heldSync is a disk that does not answer.
+type heldSync struct {
+	begun    chan struct{} // closed once a sync waits
+	released chan struct{}
+	begin    func()
+	release  func()
+}
+
+func newHeldSync(t testing.TB) *heldSync {
+	h := &heldSync{begun: make(chan struct{}), released: make(chan struct{})}
+	h.begin = sync.OnceFunc(func() { close(h.begun) })
+	h.release = sync.OnceFunc(func() { close(h.released) })
+	t.Cleanup(h.release)
+	return h
+}
+
+func (h *heldSync) wait() {
+	h.begin()
+	<-h.released
+}
+
+// gates holds the fsyncs of embedded servers: *Embedded to
+// *atomic.Pointer[heldSync].
+var gates sync.Map
+
+// holdFiles holds the fsyncs of the server that a connection leads to.
+func holdFiles(t testing.TB, nc *nats.Conn) *heldSync {
+	h := newHeldSync(t)
+	gate, ok := gates.Load(nc.Opts.InProcessServer)
+	if held, right := gate.(*atomic.Pointer[heldSync]); ok && right {
+		held.Store(h)
+	} else {
+		t.Fatal("not a server of startEmbedded")
+	}
+	return h
+}
+
+// holdMemory holds those of a log in memory that has the rig's faults.
+func (r *rig) holdMemory(t testing.TB) *heldSync {
+	h := newHeldSync(t)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held = h
+	return h
 }
 
 // inject sets the fault for all later operations.
@@ -56,7 +109,11 @@ func (r *rig) hook(op Op) (bool, error) {
 	r.mu.Lock()
 	f := r.fault
 	r.ops = append(r.ops, op)
+	held := r.held
 	r.mu.Unlock()
+	if op.Kind == OpSync && held != nil {
+		held.wait()
+	}
 	if f == nil {
 		return true, nil
 	}
@@ -82,9 +139,10 @@ func fastTiming() timing {
 
 // backends makes every implementation of Log.
 var backends = map[string]func(t testing.TB) *rig{
-	"memory": func(testing.TB) *rig {
+	"memory": func(t testing.TB) *rig {
 		r := &rig{restart: func() {}}
 		l := NewMemory(time.Now, r.hook)
+		r.hold = func() *heldSync { return r.holdMemory(t) }
 		r.Log, r.intrude = l, l.Intrude
 		return r
 	},
@@ -101,10 +159,17 @@ func logger(t testing.TB) *slog.Logger {
 // startEmbedded gives a server on dir and a connection; both end with the test.
 func startEmbedded(t testing.TB, dir string) (*Embedded, *nats.Conn) {
 	t.Helper()
-	e, err := StartEmbedded(t.Context(), dir, logger(t))
+	gate := new(atomic.Pointer[heldSync])
+	e, err := startServer(t.Context(), dir, nil, logger(t), func(f *os.File) error {
+		if h := gate.Load(); h != nil {
+			h.wait()
+		}
+		return f.Sync()
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	gates.Store(e, gate)
 	nc, err := e.Connect(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -130,9 +195,11 @@ func openLog(t testing.TB, nc *nats.Conn) *JetStream {
 	return l
 }
 
-// shared is a log to which others may append, too: grouped in batches, and
-// followed by consumers.
+// shared is a log as on an external server: others may append too, so it is
+// grouped in batches and followed by consumers, and the server vouches for what
+// is durable.
 func shared(l *JetStream) *JetStream {
+	l.sync = nil
 	l.tail, l.group = nil, newGroup(&l.jetStreamBroker, appendedAlone, fastTiming().ack)
 	return l
 }
@@ -165,6 +232,12 @@ func newJetStreamRig(t testing.TB, alone bool) *rig {
 		stopEmbedded(t, e, nc)
 		e, nc = startEmbedded(t, dir)
 		open()
+	}
+	if alone {
+		r.hold = func() *heldSync {
+			l.appender.ack = time.Minute
+			return holdFiles(t, nc)
+		}
 	}
 	open()
 	return r

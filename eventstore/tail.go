@@ -21,9 +21,9 @@ const (
 )
 
 // tail is the end of a log to which only this process appends: what is
-// acknowledged here is all there is, so followers need not have it read by the
-// server and sent. Unlike a consumer it shows nothing before it is durable. T
-// is what the log's messages mean.
+// acknowledged here is durable and all there is, so followers need not have it
+// read by the server and sent. A consumer would show a message as soon as it is
+// stored. T is what the log's messages mean.
 //
 // What it does not know of (an append whose outcome could not be found out, a
 // message from elsewhere) leaves a gap, which followers fill from the log.

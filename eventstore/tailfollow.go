@@ -88,8 +88,10 @@ func (f *tailFollower[T]) run(ctx context.Context) error {
 	}
 }
 
-// compare asks the log whether it has more than this process appended, and
-// reads that.
+// compare asks the log whether it has more than this process knows to be
+// durable, makes that durable by waiting for it, and reads it: an append whose
+// outcome was never found out, a message from elsewhere, or an append that is
+// just being acknowledged.
 func (f *tailFollower[T]) compare(ctx context.Context) error {
 	_, known, _, _, _ := f.log.tail.after(f.last)
 	info, err := f.log.info(ctx)
@@ -103,18 +105,17 @@ func (f *tailFollower[T]) compare(ctx context.Context) error {
 	if !f.created.Equal(info.Created) || head < f.last {
 		return ErrReplaced
 	}
-	// What was known before the log was asked is no gap, and what is being
-	// acknowledged just now need not be read.
-	if _, now, _, gap, _ := f.log.tail.after(f.last); head <= f.last || now > known && !gap {
-		return nil
+	if _, now, _, _, _ := f.log.tail.after(f.last); head <= f.last || now > known {
+		return nil // or the tail has more now
 	}
 	if f.log.expires && info.State.FirstSeq > head { // no block has it any more
 		f.last = head
 		f.log.tail.reached(head)
 		return nil
 	}
-	// It may be an append of this process that is not durable yet.
-	if err := f.log.durable(ctx, head); err != nil {
+	if known > f.last {
+		head = known // acknowledged, so it waits for no sync
+	} else if err := f.log.durable(ctx, head); err != nil {
 		return err
 	}
 	if err := f.read(ctx, head); err != nil {

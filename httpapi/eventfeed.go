@@ -5,12 +5,12 @@ import (
 	"errors"
 	"iter"
 	"sync"
-	"time"
 
 	"github.com/chancery-dev/chancery/domain"
 )
 
-// EventLog is the log as the event feed reads it.
+// EventLog is the log as the event feed reads it. The feed relies on it that only
+// what is durable can be seen.
 type EventLog interface {
 	// Read yields every event after a position, to the head as of the call.
 	Read(ctx context.Context, after uint64) iter.Seq2[domain.Recorded, error]
@@ -23,10 +23,8 @@ type EventLog interface {
 const (
 	// feedEvents and feedBytes bound what a feed keeps in memory.
 	feedEvents, feedBytes = 1024, 2 << 20
-	// feedSettle is far more than an fsync takes.
-	feedSettle = 200 * time.Millisecond
-	// feedWaiting bounds the events that settle together, and with the time
-	// that takes how fast a feed can be: 20,000 events a second.
+	// feedWaiting bounds the events that wait together until this node has
+	// applied them.
 	feedWaiting = 4096
 	// feedView is how many events a stream is given at once.
 	feedView = 64
@@ -36,13 +34,9 @@ const (
 // in memory. A stream that is further behind reads the log itself. It holds
 // nothing for a stream: a slow reader costs no memory.
 //
-// An event is shown once it has settled and this node has applied it. A
-// follower may see an event just before it is synced to disk, and one that a
-// crash takes back must have been shown to nobody: so it waits longer than
-// syncing takes.
+// An event is shown once this node has applied it.
 type Feed struct {
-	log    EventLog
-	settle time.Duration
+	log EventLog
 
 	mu      sync.Mutex
 	running bool
@@ -52,13 +46,9 @@ type Feed struct {
 	changed chan struct{} // closed and replaced by whatever changes the above
 }
 
-// NewFeed makes a feed of a log; settle 0 takes the default. Nothing is shown
-// before Run.
-func NewFeed(log EventLog, settle time.Duration) *Feed {
-	if settle == 0 {
-		settle = feedSettle
-	}
-	return &Feed{log: log, settle: settle, changed: make(chan struct{})}
+// NewFeed makes a feed of a log. Nothing is shown before Run.
+func NewFeed(log EventLog) *Feed {
+	return &Feed{log: log, changed: make(chan struct{})}
 }
 
 // Run follows the log until ctx ends, which is no error, or one of log and
@@ -97,7 +87,7 @@ func (f *Feed) follow(ctx context.Context, state State, cancel context.CancelFun
 			}
 		}
 	})
-	if err := f.settled(ctx, state, status.Head); err != nil {
+	if err := state.WaitFor(ctx, status.Head); err != nil {
 		return err
 	}
 	f.publish(status.Head, nil)
@@ -107,24 +97,12 @@ func (f *Feed) follow(ctx context.Context, state State, cancel context.CancelFun
 			batch = append(batch, <-waiting)
 		}
 		last := batch[len(batch)-1].Position
-		if err := f.settled(ctx, state, last); err != nil {
+		if err := state.WaitFor(ctx, last); err != nil {
 			return err
 		}
 		f.publish(last, batch)
 	}
 	return failed
-}
-
-// settled waits until what was seen up to a position is on disk and applied.
-func (f *Feed) settled(ctx context.Context, state State, position uint64) error {
-	timer := time.NewTimer(f.settle)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	return state.WaitFor(ctx, position)
 }
 
 func (f *Feed) publish(last uint64, batch []domain.Recorded) {

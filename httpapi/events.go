@@ -234,7 +234,7 @@ func (s *eventStream) catchUp(last uint64) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if r.Position > last { // not settled yet
+		if r.Position > last { // not applied here yet
 			break
 		}
 		if reason, err := s.show(r); reason != "" || err != nil {

@@ -52,14 +52,15 @@ type KeyStore interface {
 // LogStatus is how the event log and this node's view of it stand.
 type LogStatus struct {
 	Created time.Time // when the stream was made: its identity
-	Head    uint64    // the last position in the log; 0 when it is empty
+	Head    uint64    // the last durable position in the log; 0 when there is none
+	Stored  uint64    // the last position in the log, durable or not
 	Applied uint64    // the last position that Claims reflects
 }
 
 // EventLog tells how the event log stands.
 type EventLog interface {
-	// Status reads Head no later than Applied, so Applied >= Head means that
-	// everything up to Head is applied. While a projection is rebuilt, Applied
+	// Status reads Head and Stored no later than Applied, so Applied >= Head
+	// means that everything up to Head is applied. While a projection is rebuilt, Applied
 	// says how far that is, or 0, before Claims first answers from it.
 	Status(ctx context.Context) (LogStatus, error)
 }

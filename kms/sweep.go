@@ -211,8 +211,10 @@ func trustworthy(c candidate, highest uint64, before, now LogStatus) error {
 			ErrSweepStopped, now.Created.UTC().Format(time.RFC3339Nano), c.kek, c.created.Format(time.RFC3339Nano))
 	case head < max(c.head, highest):
 		return fmt.Errorf("%w: the event log ends at %d and has been at %d", ErrSweepStopped, head, max(c.head, highest))
-	case now.Applied < before.Head:
-		return fmt.Errorf("%w: the projection has applied %d of %d", ErrSweepStopped, now.Applied, before.Head)
+	case now.Applied < max(before.Head, before.Stored):
+		// A claim may be stored and, while the disk fails, never become durable
+		// before a restart finds it: nobody is shown it until then.
+		return fmt.Errorf("%w: the projection has applied %d of %d", ErrSweepStopped, now.Applied, max(before.Head, before.Stored))
 	default:
 		return nil
 	}

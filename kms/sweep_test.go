@@ -156,6 +156,7 @@ func TestADoubtfulLogStopsTheSweep(t *testing.T) {
 			return s, nil
 		}},
 		"behind":          {status: func(s kms.LogStatus, _ int) (kms.LogStatus, error) { s.Applied--; return s, nil }},
+		"not durable":     {status: func(s kms.LogStatus, _ int) (kms.LogStatus, error) { s.Stored = s.Head + 1; return s, nil }},
 		"nothing applied": {status: func(s kms.LogStatus, _ int) (kms.LogStatus, error) { s.Applied = 0; return s, nil }},
 		"away":            {status: func(kms.LogStatus, int) (kms.LogStatus, error) { return kms.LogStatus{}, lost }, cause: lost},
 		"recreated meanwhile": {status: func(s kms.LogStatus, call int) (kms.LogStatus, error) {

@@ -15,15 +15,19 @@ import (
 	"github.com/chancery-dev/chancery/domain"
 )
 
-// Source is what the projection needs of a log.
+// Source is what the projection needs of a log. It relies on it that only what
+// is durable can be seen: nothing that it shows, and no checkpoint of its file,
+// can be taken back by a power loss.
 type Source interface {
-	// Read yields every event after a position, to the head as of the call.
+	// Read yields every event after a position, to the head that Status names
+	// as of the call.
 	Read(ctx context.Context, after uint64) iter.Seq2[domain.Recorded, error]
 	// Follow yields every event after a position, then those to come, without
 	// gap or repeat. It does not end before ctx but with an error: an event
 	// that can't be read, or a log that is not the one it began on.
 	Follow(ctx context.Context, after uint64) iter.Seq2[domain.Recorded, error]
-	// Status asks the log about itself.
+	// Status asks the log about itself. Its head covers everything that was
+	// yielded before.
 	Status(ctx context.Context) (domain.LogStatus, error)
 }
 

@@ -45,8 +45,9 @@ type Log struct {
 	// Name is LogEvents or LogAccess.
 	Name string
 	// View calls f with the tree as it is, within one read transaction, and
-	// gives f's error. The tree may be ahead of what is durable by what is
-	// under way.
+	// returns f's error. The signer relies on it that every leaf is durable: a
+	// checkpoint over one that a power loss then takes would accuse the log for
+	// ever.
 	View func(f func(*Tree) error) error
 }
 
@@ -78,10 +79,6 @@ type SignerConfig struct {
 	Interval time.Duration
 	// IdleInterval is how often one is signed that did not; 0: 10 min.
 	IdleInterval time.Duration
-	// Settle is how long the tree must have held what is signed. A message is
-	// seen before it is durable; a checkpoint over one that a crash then takes
-	// would accuse the log for ever. 0: 2 s.
-	Settle time.Duration
 }
 
 // Signer signs the checkpoints of a server's logs. Before every signature it
@@ -113,7 +110,6 @@ type signedLog struct {
 func NewSigner(cfg SignerConfig) (*Signer, error) {
 	cfg.Interval = orDefault(cfg.Interval, 10*time.Second)
 	cfg.IdleInterval = orDefault(cfg.IdleInterval, 10*time.Minute)
-	cfg.Settle = orDefault(cfg.Settle, 2*time.Second)
 	if cfg.Client == nil {
 		cfg.Client = &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 1}}
 	}
@@ -180,21 +176,11 @@ func (s *Signer) Run(ctx context.Context) error {
 	return nil
 }
 
-// runLog looks at the tree, lets it settle, and signs what it saw.
+// runLog signs at every interval what the tree has.
 func (s *Signer) runLog(ctx context.Context, l *signedLog) {
-	for {
-		var size uint64
-		err := l.View(func(t *Tree) error { size = t.Size; return nil })
-		if !pause(ctx, s.cfg.Settle) {
-			return
-		}
-		if err == nil {
-			_, err = s.sign(ctx, l, size, false)
-		}
+	for going := true; going; going = pause(ctx, s.cfg.Interval) {
+		_, err := s.sign(ctx, l, false)
 		s.report(ctx, l, err)
-		if !pause(ctx, max(s.cfg.Interval-s.cfg.Settle, 0)) {
-			return
-		}
 	}
 }
 
@@ -227,17 +213,17 @@ func (s *Signer) report(ctx context.Context, l *signedLog, err error) {
 	}
 }
 
-// SignNow makes sure that a checkpoint covers the first durable leaves of a
-// log, as far as the tree has them, and gives the newest checkpoint. The
-// caller vouches that they are durable. It serves an orderly stop, after
-// writers and projections have ended, and waits for no witness.
+// SignNow makes sure that a checkpoint covers all leaves that a log's tree has,
+// and returns the newest checkpoint. It serves an orderly stop, after the
+// writers have ended and the tree has seen their last message, and waits for no
+// witness.
 //
 // Errors: ErrFork, ErrBehind, ErrRolledBack, ErrClock, ErrCheckpoint when the
 // newest stored note is not this key's, ErrNoTile; those of the store.
-func (s *Signer) SignNow(ctx context.Context, log string, durable uint64) (SignedCheckpoint, error) {
+func (s *Signer) SignNow(ctx context.Context, log string) (SignedCheckpoint, error) {
 	for _, l := range s.logs {
 		if l.Name == log {
-			c, err := s.sign(ctx, l, durable, true)
+			c, err := s.sign(ctx, l, true)
 			s.report(ctx, l, err)
 			return c, err
 		}
@@ -248,9 +234,9 @@ func (s *Signer) SignNow(ctx context.Context, log string, durable uint64) (Signe
 // rounds bounds how often one signature starts over because others signed.
 const rounds = 16
 
-// sign signs the first durable leaves if that is due, and gives the newest
-// checkpoint: the zero one if nothing was ever signed or is there to sign.
-func (s *Signer) sign(ctx context.Context, l *signedLog, durable uint64, now bool) (SignedCheckpoint, error) {
+// sign signs the tree if that is due, and gives the newest checkpoint: the zero
+// one if nothing was ever signed or is there to sign.
+func (s *Signer) sign(ctx context.Context, l *signedLog, now bool) (SignedCheckpoint, error) {
 	l.signing.Lock()
 	defer l.signing.Unlock()
 	var tried []byte // what the last round tried to store behind which revision
@@ -266,7 +252,7 @@ func (s *Signer) sign(ctx context.Context, l *signedLog, durable uint64, now boo
 		case tried != nil && revision == behind: // no rival: the store failed
 			return SignedCheckpoint{}, fmt.Errorf("proof: storing a checkpoint: %w", failed)
 		}
-		next, at, err := s.next(l, newest, durable, now)
+		next, at, err := s.next(l, newest, now)
 		if err != nil {
 			return SignedCheckpoint{}, err
 		}

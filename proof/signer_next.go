@@ -13,13 +13,12 @@ const skew = time.Minute
 
 // next says what to sign, and as of when; the zero time: nothing is due. The
 // local tree is held against the newest checkpoint in any case.
-func (s *Signer) next(l *signedLog, newest SignedCheckpoint, durable uint64, now bool) (next Checkpoint, at time.Time, err error) {
+func (s *Signer) next(l *signedLog, newest SignedCheckpoint, now bool) (next Checkpoint, at time.Time, err error) {
 	err = l.View(func(t *Tree) error {
 		if err := checkTree(t, newest.Checkpoint); err != nil {
 			return err
 		}
-		// What another node signed was durable there, and is in this tree.
-		size := max(min(durable, t.Size), newest.Size)
+		size := t.Size // which has all that is signed
 		at = s.cfg.Now()
 		age := at.Sub(newest.Time)
 		if age < -skew {

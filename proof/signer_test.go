@@ -14,19 +14,26 @@ import (
 	"github.com/chancery-dev/chancery/proof"
 )
 
-func TestSignerSignsWhatIsDurable(t *testing.T) {
-	store, l := newNoteStore(), newTreeLog(0).add(t, 10)
+func TestSignerSignsTheWholeTree(t *testing.T) {
+	store, l := newNoteStore(), newTreeLog(0)
 	s := newSigner(t, store, l)
-	for _, step := range []struct{ durable, want uint64 }{{0, 0}, {7, 7}, {7, 7}, {5, 7}, {99, 10}} {
-		c, err := s.SignNow(t.Context(), proof.LogEvents, step.durable)
-		if err != nil || c.Size != step.want {
-			t.Fatalf("durable %d: size %d, error %v", step.durable, c.Size, err)
+	for _, step := range []struct {
+		more int
+		want uint64
+	}{{0, 0}, {7, 7}, {0, 7}, {3, 10}} {
+		c, err := s.SignNow(t.Context(), proof.LogEvents)
+		if before := step.want - uint64(step.more); err != nil || c.Size != before {
+			t.Fatalf("size %d instead of %d, error %v", c.Size, before, err)
+		}
+		l.add(t, step.more)
+		if c, err = s.SignNow(t.Context(), proof.LogEvents); err != nil || c.Size != step.want {
+			t.Fatalf("size %d instead of %d, error %v", c.Size, step.want, err)
 		}
 	}
 	if n := len(checkChain(t, store, l)); n != 2 {
 		t.Fatalf("%d checkpoints", n)
 	}
-	if _, err := s.SignNow(t.Context(), "other", 1); err == nil {
+	if _, err := s.SignNow(t.Context(), "other"); err == nil {
 		t.Fatal("a log that it does not have")
 	}
 }
@@ -53,13 +60,13 @@ func TestSignerRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := &world{store: newNoteStore(), l: newTreeLog(0).add(t, 10), cfg: func(*proof.SignerConfig) {}}
-			if _, err := newSigner(t, w.store, w.l).SignNow(t.Context(), proof.LogEvents, 10); err != nil {
+			if _, err := newSigner(t, w.store, w.l).SignNow(t.Context(), proof.LogEvents); err != nil {
 				t.Fatal(err)
 			}
 			w.l.add(t, 5)
 			c.change(w)
 			s := newSigner(t, w.store, w.l, w.cfg)
-			if _, err := s.SignNow(t.Context(), proof.LogEvents, 15); !errors.Is(err, c.want) {
+			if _, err := s.SignNow(t.Context(), proof.LogEvents); !errors.Is(err, c.want) {
 				t.Fatalf("signed, or refused for another reason: %v", err)
 			}
 			if !errors.Is(s.Problem(), c.want) || len(w.store.all(proof.LogEvents)) != 1 {
@@ -79,52 +86,54 @@ func TestSignerRefusesWhatOnlyItsTilesSay(t *testing.T) {
 	if err := tree.Append(leafHashes(0, 300)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.SignNow(t.Context(), proof.LogEvents, 300); err != nil {
+	if _, err := s.SignNow(t.Context(), proof.LogEvents); err != nil {
 		t.Fatal(err)
 	}
 	// The root over the first full tile changes; its leaves do not.
 	tiles[tileAt{1, 0}][3] ^= 1
-	if _, err := s.SignNow(t.Context(), proof.LogEvents, 300); !errors.Is(err, proof.ErrFork) {
+	if _, err := s.SignNow(t.Context(), proof.LogEvents); !errors.Is(err, proof.ErrFork) {
 		t.Fatal(err)
 	}
 }
 
 func TestSignerHeals(t *testing.T) {
 	store, l := newNoteStore(), newTreeLog(0).add(t, 10)
-	if _, err := newSigner(t, store, l).SignNow(t.Context(), proof.LogEvents, 10); err != nil {
+	if _, err := newSigner(t, store, l).SignNow(t.Context(), proof.LogEvents); err != nil {
 		t.Fatal(err)
 	}
 	late := newTreeLog(0).add(t, 4)
 	s := newSigner(t, store, late)
-	if _, err := s.SignNow(t.Context(), proof.LogEvents, 4); !errors.Is(err, proof.ErrBehind) {
+	if _, err := s.SignNow(t.Context(), proof.LogEvents); !errors.Is(err, proof.ErrBehind) {
 		t.Fatal(err)
 	}
 	late.add(t, 8)
-	if c, err := s.SignNow(t.Context(), proof.LogEvents, 12); err != nil || c.Size != 12 || s.Problem() != nil {
+	if c, err := s.SignNow(t.Context(), proof.LogEvents); err != nil || c.Size != 12 || s.Problem() != nil {
 		t.Fatalf("size %d, error %v, problem %v", c.Size, err, s.Problem())
 	}
 }
 
 func TestSignerMissesALostCheckpoint(t *testing.T) {
-	store, l := newNoteStore(), newTreeLog(0).add(t, 10)
+	store, l := newNoteStore(), newTreeLog(0)
 	s := newSigner(t, store, l)
-	for size := range uint64(3) {
-		if _, err := s.SignNow(t.Context(), proof.LogEvents, size+1); err != nil {
+	for range 3 {
+		l.add(t, 1)
+		if _, err := s.SignNow(t.Context(), proof.LogEvents); err != nil {
 			t.Fatal(err)
 		}
 	}
 	store.drop(proof.LogEvents, 1)
-	if _, err := s.SignNow(t.Context(), proof.LogEvents, 10); !errors.Is(err, proof.ErrRolledBack) {
+	if _, err := s.SignNow(t.Context(), proof.LogEvents); !errors.Is(err, proof.ErrRolledBack) {
 		t.Fatal(err)
 	}
 }
 
 // Clocks of nodes differ; the times of checkpoints never go back for it.
 func TestSignerKeepsTimesInOrder(t *testing.T) {
-	store, l := newNoteStore(), newTreeLog(0).add(t, 10)
-	for i, skew := range []time.Duration{0, -30 * time.Second, 5 * time.Second, -time.Second} {
+	store, l := newNoteStore(), newTreeLog(0)
+	for _, skew := range []time.Duration{0, -30 * time.Second, 5 * time.Second, -time.Second} {
 		s := newSigner(t, store, l, func(c *proof.SignerConfig) { c.Now = func() time.Time { return testTime.Add(skew) } })
-		if _, err := s.SignNow(t.Context(), proof.LogEvents, uint64(i)+1); err != nil {
+		l.add(t, 1)
+		if _, err := s.SignNow(t.Context(), proof.LogEvents); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -151,7 +160,7 @@ func TestSignerSurvivesAFailingStore(t *testing.T) {
 		s := newSigner(t, store, l)
 		for range rapid.IntRange(1, 10).Draw(rt, "steps") {
 			l.add(t, rapid.IntRange(0, 3).Draw(rt, "more"))
-			c, err := s.SignNow(t.Context(), proof.LogEvents, l.tree.Size)
+			c, err := s.SignNow(t.Context(), proof.LogEvents)
 			if err != nil {
 				if !errors.Is(err, errFault) {
 					rt.Fatal(err)
@@ -180,14 +189,14 @@ func TestSignersNeverFork(t *testing.T) {
 			const leaves = 100
 			store, good, other := newNoteStore(), newTreeLog(0).add(t, 1), newTreeLog(salt)
 			first := newSigner(t, store, good)
-			if _, err := first.SignNow(t.Context(), proof.LogEvents, 1); err != nil {
+			if _, err := first.SignNow(t.Context(), proof.LogEvents); err != nil {
 				t.Fatal(err)
 			}
 			var nodes sync.WaitGroup
 			run := func(s *proof.Signer, l *treeLog, refused bool) {
 				for range leaves {
 					l.add(t, 1)
-					_, err := s.SignNow(t.Context(), proof.LogEvents, leaves)
+					_, err := s.SignNow(t.Context(), proof.LogEvents)
 					switch {
 					case refused && !errors.Is(err, proof.ErrFork) && !errors.Is(err, proof.ErrBehind):
 						t.Errorf("another log was signed: %v", err)
@@ -216,7 +225,7 @@ func TestSignersOfTwoLogsNeverBothBegin(t *testing.T) {
 		var nodes sync.WaitGroup
 		for i, l := range logs {
 			s := newSigner(t, store, l)
-			nodes.Go(func() { _, errs[i] = s.SignNow(t.Context(), proof.LogEvents, 3) })
+			nodes.Go(func() { _, errs[i] = s.SignNow(t.Context(), proof.LogEvents) })
 		}
 		nodes.Wait()
 		if (errs[0] == nil) == (errs[1] == nil) || len(store.all(proof.LogEvents)) != 1 {
@@ -247,20 +256,18 @@ func runSigner(t *testing.T, store *noteStore, l *treeLog, nodes int, do func(s 
 	})
 }
 
-func TestSignerLetsTheTreeSettle(t *testing.T) {
+// What the tree has is durable, so nothing waits: the first signature comes at
+// once and covers all of it, the next one at the next interval.
+func TestSignerSignsAtOnce(t *testing.T) {
 	store, l := newNoteStore(), newTreeLog(0).add(t, 5)
 	runSigner(t, store, l, 1, func(*proof.Signer) {
-		time.Sleep(time.Second)
-		l.add(t, 5) // seen by nobody before the first signature
-		time.Sleep(500 * time.Millisecond)
-		if n := len(store.all(proof.LogEvents)); n != 0 {
-			t.Fatalf("%d checkpoints before anything settled", n)
-		}
-		time.Sleep(time.Second)
+		synctest.Wait()
 		if chain := checkChain(t, store, l); len(chain) != 1 || chain[0].Size != 5 {
 			t.Fatalf("%+v", chain)
 		}
+		l.add(t, 5)
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		if chain := checkChain(t, store, l); len(chain) != 2 || chain[1].Size != 10 {
 			t.Fatalf("%+v", chain)
 		}
@@ -293,7 +300,7 @@ func TestSignerTellsItsProblem(t *testing.T) {
 	store, l := newNoteStore(), newTreeLog(0).add(t, 5)
 	// The time of a bubble begins with the year 2000.
 	old := func(c *proof.SignerConfig) { c.Now = func() time.Time { return time.Unix(900_000_000, 0) } }
-	if _, err := newSigner(t, store, newTreeLog(0).add(t, 8), old).SignNow(t.Context(), proof.LogEvents, 8); err != nil {
+	if _, err := newSigner(t, store, newTreeLog(0).add(t, 8), old).SignNow(t.Context(), proof.LogEvents); err != nil {
 		t.Fatal(err)
 	}
 	runSigner(t, store, l, 1, func(s *proof.Signer) {

@@ -145,7 +145,7 @@ func witnessed(t *testing.T, store *noteStore, l *treeLog, witnesses ...*witness
 	s := newSigner(t, store, l, func(c *proof.SignerConfig) {
 		c.Observer = seen
 		c.Now = time.Now
-		c.Settle = time.Hour // Only the test signs.
+		c.Interval = time.Hour // Beside the first signature only the test signs.
 		for _, w := range witnesses {
 			c.Witnesses = append(c.Witnesses, w.config(t))
 		}
@@ -157,18 +157,19 @@ func witnessed(t *testing.T, store *noteStore, l *treeLog, witnesses ...*witness
 	return s, seen
 }
 
-func signNow(t *testing.T, s *proof.Signer, durable uint64) {
+func signNow(t *testing.T, s *proof.Signer, size uint64) {
 	t.Helper()
-	if c, err := s.SignNow(t.Context(), proof.LogEvents, durable); err != nil || c.Size != durable {
+	if c, err := s.SignNow(t.Context(), proof.LogEvents); err != nil || c.Size != size {
 		t.Fatalf("size %d, error %v", c.Size, err)
 	}
 }
 
 func TestWitnessCosigns(t *testing.T) {
-	store, l := newNoteStore(), newTreeLog(0).add(t, 1000)
+	store, l := newNoteStore(), newTreeLog(0)
 	w1, w2 := newWitness(t, 11), newWitness(t, 12)
 	s, seen := witnessed(t, store, l, w1, w2)
 	for _, size := range []uint64{5, 300, 301, 1000} {
+		l.add(t, int(size-l.tree.Size))
 		signNow(t, s, size)
 		for range 2 {
 			if err := <-seen; err != nil {
@@ -203,8 +204,9 @@ func TestWitnessCosigns(t *testing.T) {
 // A server that starts again does not know what its witness knows, and learns
 // it from the witness.
 func TestWitnessNamesTheSizeItKnows(t *testing.T) {
-	store, l, w := newNoteStore(), newTreeLog(0).add(t, 100), newWitness(t, 11)
+	store, l, w := newNoteStore(), newTreeLog(0), newWitness(t, 11)
 	for _, size := range []uint64{40, 100} {
+		l.add(t, int(size-l.tree.Size))
 		s, seen := witnessed(t, store, l, w)
 		signNow(t, s, size)
 		if err := <-seen; err != nil {
@@ -294,7 +296,7 @@ func TestSignatureOfAnIdleLogKeepsCosignatures(t *testing.T) {
 	later := newSigner(t, store, l, func(c *proof.SignerConfig) {
 		c.Witnesses = []proof.Witness{w.config(t)}
 		c.Now = func() time.Time { return time.Now().Add(time.Hour) }
-		c.Settle, c.Interval = time.Millisecond, time.Millisecond
+		c.Interval = time.Millisecond
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup

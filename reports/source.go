@@ -13,7 +13,8 @@ const (
 	LogAccess = "access"
 )
 
-// Events is the event log.
+// Events is the event log. Reports rely on it that only what is durable can be
+// seen: a row is never taken back.
 type Events interface {
 	// Read gives the events behind a position, to the head as of the call.
 	// Their At may be zero: reports fold it.
@@ -22,7 +23,7 @@ type Events interface {
 	Status(ctx context.Context) (domain.LogStatus, error)
 }
 
-// Access is the access log.
+// Access is the access log, of which the same holds.
 type Access interface {
 	// Read gives the messages behind a position that are still there, to the
 	// head as of the call.

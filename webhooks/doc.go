@@ -15,8 +15,7 @@
 //     every resolution; redirects and proxies are not followed.
 //  6. No secret, path, query, body or answer is in a log line or an error.
 //  7. A slow or dead endpoint holds no other.
-//  8. Only records that the log has held for a while are sent: a follower may
-//     see an append before it is synced.
+//  8. Only durable records are sent: the log shows no others.
 //
 // Not here: the log (eventstore), the access records of what was configured and
 // the metrics (cmd/chancery/server).

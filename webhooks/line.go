@@ -29,7 +29,6 @@ type line struct {
 	path     string
 	at       cursor
 	saved    uint64 // the position that the file holds
-	settled  uint64 // positions up to here are durable
 }
 
 func (l *line) run(ctx context.Context) error {
@@ -44,9 +43,6 @@ func (l *line) run(ctx context.Context) error {
 		}
 		if err != nil {
 			return err
-		}
-		if err := l.settle(ctx, r.Position); err != nil {
-			break // ctx ended
 		}
 		if l.endpoint.filter.passes(r) && !l.send(ctx, r) {
 			break
@@ -64,21 +60,6 @@ func (l *line) run(ctx context.Context) error {
 	}
 	// What was skipped, or taken while the disk was full, need not come again.
 	return writeCursor(l.path, l.at)
-}
-
-// settle returns when a position is durable: a while after the head was seen to
-// reach it. A backlog costs one wait, not one for each record.
-func (l *line) settle(ctx context.Context, position uint64) error {
-	for position > l.settled {
-		status, err := l.config.Source.Status(ctx)
-		if waited := wait(ctx, l.config.Settle); waited != nil {
-			return waited
-		}
-		if err == nil { // else the log is out of reach: asked again
-			l.settled = status.Head
-		}
-	}
-	return nil
 }
 
 // send tries until the endpoint takes the record; false when it is gone or ctx

@@ -20,12 +20,13 @@ import (
 	"github.com/chancery-dev/chancery/domain"
 )
 
-// Source is the log that is sent.
+// Source is the log that is sent. The sender relies on it that only what is
+// durable can be seen: nobody can take a delivery back.
 type Source interface {
 	// Follow gives all records behind a position in order, then waits for
 	// more. It ends with ctx or after an error.
 	Follow(ctx context.Context, after uint64) iter.Seq2[domain.Recorded, error]
-	// Status gives the head.
+	// Status gives the head, where a new endpoint begins.
 	Status(ctx context.Context) (domain.LogStatus, error)
 }
 
@@ -55,9 +56,6 @@ type Config struct {
 	Logger   *slog.Logger
 	Now      func() time.Time
 	Rand     io.Reader
-	// Settle is how long the log must have held a record before it is sent: far
-	// more than an fsync takes. 1 s by default.
-	Settle time.Duration
 	// Timeout bounds one attempt, its answer included; 15 s by default.
 	Timeout time.Duration
 	// FirstRetry and MostRetry bound the waits between attempts; 1 s and 4 h
@@ -78,7 +76,6 @@ type Sender struct {
 // its entry says so. The access record comes before the cursor: a crash between
 // has it recorded twice, never not at all.
 func Open(ctx context.Context, c Config) (*Sender, error) {
-	setDefault(&c.Settle, time.Second)
 	setDefault(&c.Timeout, 15*time.Second)
 	setDefault(&c.FirstRetry, time.Second)
 	setDefault(&c.MostRetry, 4*time.Hour)

@@ -119,9 +119,9 @@ func (r *rig) open(config string, change ...func(*Config)) (*Sender, error) {
 	}
 	c := Config{
 		Endpoints: endpoints, Dir: r.dir, Source: r.log, Observer: r, Now: time.Now, Rand: rand.Reader,
-		Record: func(_ context.Context, detail string) error { r.details = append(r.details, detail); return nil },
-		Logger: slog.New(slog.NewTextHandler(&r.text, nil)),
-		Settle: time.Millisecond, FirstRetry: time.Millisecond, MostRetry: 4 * time.Millisecond, Timeout: 200 * time.Millisecond,
+		Record:     func(_ context.Context, detail string) error { r.details = append(r.details, detail); return nil },
+		Logger:     slog.New(slog.NewTextHandler(&r.text, nil)),
+		FirstRetry: time.Millisecond, MostRetry: 4 * time.Millisecond, Timeout: 200 * time.Millisecond,
 	}
 	for _, f := range change {
 		f(&c)

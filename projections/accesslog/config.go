@@ -12,17 +12,19 @@ import (
 	"github.com/chancery-dev/chancery/proof"
 )
 
-// Source is what the projection needs of the access log.
+// Source is what the projection needs of the access log. It relies on it that
+// only what is durable can be seen.
 type Source interface {
-	// Read yields every message after a position, to the head as of the call.
-	// Where retention removed the next one, it begins with the first that is
+	// Read yields every message after a position, to the head that Status names
+	// as of the call. Where retention removed the next one, it begins with the first that is
 	// there.
 	Read(ctx context.Context, after uint64) iter.Seq2[domain.AccessMessage, error]
 	// Follow yields every message after a position, then those to come,
 	// without gap or repeat, and begins as Read does. It does not end before
 	// ctx but with an error.
 	Follow(ctx context.Context, after uint64) iter.Seq2[domain.AccessMessage, error]
-	// Status asks the log about itself. First is the oldest message that is
+	// Status asks the log about itself. Its head covers everything that was
+	// yielded before. First is the oldest message that is
 	// there; beyond Head when all of them expired.
 	Status(ctx context.Context) (domain.LogStatus, error)
 }

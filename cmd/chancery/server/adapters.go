@@ -33,7 +33,7 @@ func (l logStatus) Status(ctx context.Context) (kms.LogStatus, error) {
 	if err != nil {
 		return kms.LogStatus{}, err
 	}
-	return kms.LogStatus{Created: status.Created, Head: status.Head, Applied: l.state.Position()}, nil
+	return kms.LogStatus{Created: status.Created, Head: status.Head, Stored: status.Stored, Applied: l.state.Position()}, nil
 }
 
 // keys shows the keyring to the API.

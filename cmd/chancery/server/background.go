@@ -124,11 +124,11 @@ func (b *background) signEnds(ctx context.Context) error {
 	return b.keepFrontier(ctx) // all of it may expire before the next start
 }
 
-// signEnd signs all of a log. Its writers have ended, so all of it is durable.
+// signEnd signs all of a log, whose writers have ended.
 func (b *background) signEnd(ctx context.Context, log string, head uint64, reach func(context.Context, uint64) error) error {
 	if err := reach(ctx, head); err != nil {
 		return err
 	}
-	_, err := b.signer.SignNow(ctx, log, head)
+	_, err := b.signer.SignNow(ctx, log)
 	return err
 }

@@ -67,7 +67,7 @@ func (s *store) registerGauges(registry prometheus.Registerer) {
 	counter := func(name, help string, value func() float64) {
 		registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, value))
 	}
-	gauge("chancery_log_head", "Position of the newest event, as last heard from the log.", func() float64 {
+	gauge("chancery_log_head", "Position of the newest durable event, as last heard from the log.", func() float64 {
 		status, _ := s.state.Status()
 		return float64(status.Head)
 	})

@@ -34,7 +34,7 @@ func (s *store) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	feed := httpapi.NewFeed(s.log, 0)
+	feed := httpapi.NewFeed(s.log)
 	api, err := httpapi.New(httpapi.Config{ //nolint:contextcheck // requests bring their own.
 		Writer: s.executor, State: s.state, Keys: keys{s.keyring}, Health: newHealth(s),
 		Recorder: s.recorder, Access: s.audit, Proofs: logTiles{s}, Tiles: logTiles{s}, Reports: s.served(),

@@ -64,6 +64,11 @@ func (s *store) openKeysAndLog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	switch status.Durability {
+	case domain.DurableHere:
+	case domain.DurableByServer:
+		s.cfg.Logger.InfoContext(ctx, "the NATS server vouches for what is durable: it must sync always (sync_interval: always), which this node cannot find out")
+	}
 	path, empty := s.cfg.rootKeyFile(), status.Head == 0
 	if empty && s.cfg.existing {
 		return errors.New("the log is empty: the first start of the server makes an administrator; nothing was changed")
@@ -117,7 +122,7 @@ func (s *store) assemble() (err error) {
 		Rand:    s.rand,
 		Deleted: func() { s.reconciler.Wake() },
 	})
-	s.reconciler = eventstore.NewReconciler(s.executor, reconcileSettle, s.cfg.Logger)
+	s.reconciler = eventstore.NewReconciler(s.executor, s.cfg.Logger)
 	s.streams = &streamWatch{parts: []verifier{s.log, s.keys, s.access, s.proofs}, logger: s.cfg.Logger}
 	s.registerGauges(s.registry)
 	s.audit.registerGauges(s.registry)
@@ -148,11 +153,7 @@ func (s *store) following(ctx context.Context, do func() error) error {
 // errNotFollowing says that the projection ended before it had caught up.
 var errNotFollowing = errors.New("nothing was done: the projection did not catch up with the log")
 
-const (
-	readyPoll = 5 * time.Millisecond
-	// reconcileSettle is far more than an fsync takes.
-	reconcileSettle = time.Second
-)
+const readyPoll = 5 * time.Millisecond
 
 func (s *store) close() error {
 	var err error
