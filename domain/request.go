@@ -123,9 +123,9 @@ type LogStatus struct {
 type Durability uint8
 
 const (
-	// DurableHere: this process made it durable.
+	// DurableHere says that this process made it durable.
 	DurableHere Durability = iota + 1
-	// DurableByServer: an external server acknowledged it. It is durable if
+	// DurableByServer says that an external server stored it. It is durable if
 	// that server syncs always, which a client cannot find out.
 	DurableByServer
 )
