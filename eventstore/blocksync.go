@@ -269,21 +269,3 @@ func (s *blockSync) follow() error {
 // next goes to the block behind this one, if there is one. The file of this one
 // is the caller's to close.
 func (s *blockSync) next() (bool, error) { return s.goTo(s.block.Number + 1) }
-
-// all makes everything in the stream's directory durable, also what was
-// changed in the middle.
-func (s *blockSync) all(ctx context.Context) error {
-	if done, err := s.turn(ctx, ^uint64(0)); done || err != nil {
-		return err
-	}
-	err := s.failed
-	if err == nil {
-		err = syncTree(messagesDir(s.dir, s.stream), s.fsync)
-		s.failed = err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	close(s.busy)
-	s.busy = nil
-	return err
-}

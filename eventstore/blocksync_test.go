@@ -129,35 +129,6 @@ func TestUnknownLayoutIsUncertain(t *testing.T) {
 	}
 }
 
-// TestErasedIsOffDisk: an erased key is gone from what survives, and the keys
-// made before and after it are there.
-func TestErasedIsOffDisk(t *testing.T) {
-	_, nc := startEmbedded(t, t.TempDir())
-	k, err := OpenKeyStore(t.Context(), nc, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := watch(t, k.sync)
-	records := [][]byte{}
-	for i := range byte(20) {
-		record := bytes.Repeat([]byte{'k', i}, 40)
-		records = append(records, record)
-		if err := k.CreateSecretKey(t.Context(), kek(i+1).String(), record); err != nil {
-			t.Fatal(err)
-		}
-		if i%3 == 2 {
-			if err := k.EraseSecretKey(t.Context(), kek(i).String()); err != nil {
-				t.Fatal(err)
-			}
-		}
-		for j, r := range records {
-			if erased := j%3 == 1 && j < len(records)-1; d.holds(r) == erased {
-				t.Fatalf("after %d keys: key %d, erased %v", len(records), j, erased)
-			}
-		}
-	}
-}
-
 // TestStateOfAnotherBoot: what the server wrote down without syncing is not
 // believed once the machine may have gone down under it.
 func TestStateOfAnotherBoot(t *testing.T) {

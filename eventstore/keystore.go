@@ -23,15 +23,15 @@ const (
 // keyBatch is how many keys are asked for at once.
 const keyBatch = 500
 
-// KeyStore keeps wrapped keys in a JetStream stream from which single
-// messages can be erased. Records are opaque to it. Safe for concurrent use.
+// KeyStore keeps wrapped keys in a stream of an external JetStream, from which
+// single messages can be erased; an embedded node keeps them in files instead.
+// Records are opaque to it. Safe for concurrent use.
 //
 // Iterators yield an error at most once, as their last pair; keys that are
 // erased while they run may be missing or not.
 type KeyStore struct {
 	jetStreamBroker
 	appender appender
-	places   *keyPlaces // of the embedded server alone
 }
 
 // OpenKeyStore makes the keys' stream when it is missing, verifies it and
@@ -44,9 +44,6 @@ func OpenKeyStore(ctx context.Context, nc *nats.Conn, replicas int) (*KeyStore, 
 	}
 	k := &KeyStore{jetStreamBroker: b}
 	k.appender = appender{broker: &k.jetStreamBroker, timing: defaultTiming()}
-	if k.sync != nil {
-		k.places = newKeyPlaces(k.sync.dir, k.config.Name)
-	}
 	return k, nil
 }
 
@@ -89,11 +86,6 @@ func (k *KeyStore) SecretKey(ctx context.Context, kekID string) (domain.StoredKe
 	if _, err := domain.ParseKekID(kekID); err != nil {
 		return domain.StoredKey{}, err
 	}
-	if k.places != nil {
-		if m, ok := k.places.read(secretKeyPrefix + kekID); ok {
-			return storedKey(m)
-		}
-	}
 	m, ok, err := k.last(ctx, secretKeyPrefix+kekID)
 	if err != nil {
 		return domain.StoredKey{}, err
@@ -104,9 +96,9 @@ func (k *KeyStore) SecretKey(ctx context.Context, kekID string) (domain.StoredKe
 	return storedKey(m)
 }
 
-// EraseSecretKey overwrites and removes every message of a secret's key,
-// durable on nil; nil also when there is none. After an error the key may be
-// erased or not, and erasing can be repeated.
+// EraseSecretKey overwrites and removes every message of a secret's key; nil
+// also when there is none. It is durable on nil if the server syncs always.
+// After an error the key may be erased or not, and erasing can be repeated.
 //
 // The server writes the key's block file anew and renames it, so the bytes
 // are gone from its files at once; that the disk's free space keeps nothing is
@@ -127,20 +119,12 @@ func (k *KeyStore) EraseSecretKey(ctx context.Context, kekID string) error {
 			return err
 		}
 		if !ok {
-			break
+			return nil
 		}
 		if err := stream.SecureDeleteMsg(ctx, m.position); err != nil && !k.gone(ctx, m.position) {
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 	}
-	if k.sync == nil {
-		return nil
-	}
-	// Also when nothing was found: an erasure before may not be durable.
-	if err := k.sync.all(ctx); err != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	return nil
 }
 
 // gone says for certain that there is no message at a position: another node
