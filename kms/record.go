@@ -100,7 +100,7 @@ func (r *secretKeyRecord) encode() ([]byte, error) {
 	b = binary.BigEndian.AppendUint32(b, r.orgKey)
 	b = binary.BigEndian.AppendUint32(b, r.generation)
 	b = append(b, r.box[:]...)
-	b = binary.BigEndian.AppendUint64(b, uint64(r.created.UnixMilli())) //nolint:gosec // decode refuses what is not in range.
+	b = binary.BigEndian.AppendUint64(b, uint64(r.created.UnixMilli()))
 	b = append(b, r.first[:]...)
 	b = binary.BigEndian.AppendUint64(b, r.head.position)
 	return append(b, r.head.event[:]...), nil
@@ -121,7 +121,7 @@ func decodeSecretKeyRecord(raw []byte) (secretKeyRecord, error) {
 		orgKey:     binary.BigEndian.Uint32(raw[33:]),
 		generation: binary.BigEndian.Uint32(raw[37:]),
 		box:        [secretKeyBox]byte(raw[41:101]),
-		created:    time.UnixMilli(int64(min(millis, maxMillis))).UTC(), //nolint:gosec // bounded.
+		created:    time.UnixMilli(int64(min(millis, maxMillis))).UTC(),
 		first:      ulid.ULID(raw[109:125]),
 		head:       logPosition{position: binary.BigEndian.Uint64(raw[125:]), event: ulid.ULID(raw[133:])},
 	}

@@ -72,7 +72,7 @@ func (w *slotWorld) tear(kek domain.KekID) {
 	}
 }
 
-// A torn slot is erased once every living secret has its key: it can be a pool
+// Invariant 11: a torn slot is erased once every living secret has its key: it can be a pool
 // key's, an unacknowledged one's, or one that was being erased.
 func TestTornSlotsThatNobodyNeedsAreErased(t *testing.T) {
 	w := newSlotWorld(t)
@@ -101,7 +101,7 @@ func TestTornSlotsThatNobodyNeedsAreErased(t *testing.T) {
 	}
 }
 
-// While a living secret lacks its key all torn slots are kept, and reported
+// Invariant 11: while a living secret lacks its key all torn slots are kept, and reported
 // with their offsets.
 func TestTornSlotsOfALivingSecretAreKept(t *testing.T) {
 	w := newSlotWorld(t)
@@ -129,7 +129,7 @@ func TestTornSlotsOfALivingSecretAreKept(t *testing.T) {
 	}
 }
 
-// What a doubtful log or projection says of the living is not believed.
+// Invariant 11: what a doubtful log or projection says of the living is not believed.
 func TestADoubtfulLogKeepsTornSlots(t *testing.T) {
 	broken := errors.New("no answer")
 	for name, c := range map[string]struct {

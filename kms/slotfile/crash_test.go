@@ -40,7 +40,7 @@ type machine struct {
 func newMachine(t interface{ Fatalf(string, ...any) }, sector int, seed uint64) *machine {
 	p := &power{}
 	return &machine{
-		t: t, r: mathrand.New(mathrand.NewPCG(seed, 1)), power: p, keys: newDisk(p, sector, nil), orgs: newDisk(p, sector, nil), //nolint:gosec // a test's choices.
+		t: t, r: mathrand.New(mathrand.NewPCG(seed, 1)), power: p, keys: newDisk(p, sector, nil), orgs: newDisk(p, sector, nil),
 		there: map[string][]byte{}, doubtful: map[string][]byte{},
 	}
 }

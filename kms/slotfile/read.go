@@ -120,7 +120,7 @@ func (s *Store) placesAfter(after uint64) []place {
 	var places []place
 	for number, sequence := range s.sequences {
 		if sequence > after {
-			places = append(places, place{sequence: sequence, number: uint32(number)}) //nolint:gosec // a slot's number.
+			places = append(places, place{sequence: sequence, number: uint32(number)})
 		}
 	}
 	s.mu.RUnlock()

@@ -46,7 +46,7 @@ type slot struct {
 func (s slot) encode() []byte {
 	b := make([]byte, slotSize)
 	copy(b, slotMagic)
-	b[4], b[5] = version, byte(len(s.record))
+	b[4], b[5] = version, byte(len(s.record)) //nolint:gosec // at most maxRecord.
 	binary.BigEndian.PutUint64(b[8:], s.sequence)
 	copy(b[16:], s.kek[:])
 	copy(b[32:], s.record)

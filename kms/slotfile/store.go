@@ -153,7 +153,7 @@ func (s *Store) begin(rewrite bool) error {
 // writeHeader writes the header into the slot that holds the older one.
 func (s *Store) writeHeader() error {
 	s.header.count++
-	offset := int64(s.header.count%headerSlots) * slotSize //nolint:gosec // 0 or 1.
+	offset := int64(s.header.count%headerSlots) * slotSize
 	if _, err := s.keys.WriteAt(s.header.encode(), offset); err != nil {
 		return fmt.Errorf("slotfile: writing the header of %s: %w", KeysFile, err)
 	}

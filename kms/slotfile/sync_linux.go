@@ -9,7 +9,7 @@ import (
 // datasync makes a file's content and size durable, not its times.
 func datasync(f *os.File) error {
 	for {
-		err := syscall.Fdatasync(int(f.Fd())) //nolint:gosec // a descriptor is small.
+		err := syscall.Fdatasync(int(f.Fd()))
 		if !errors.Is(err, syscall.EINTR) {
 			return os.NewSyscallError("fdatasync", err)
 		}
@@ -28,6 +28,6 @@ func CopyOnWrite(dir string) (name string, yes bool) {
 	// sources.
 	name, yes = map[uint32]string{
 		0x9123683e: "btrfs", 0x2fc12fc1: "ZFS", 0xca451a4e: "bcachefs", 0x3434: "NILFS2", 0xf2f52010: "F2FS",
-	}[uint32(s.Type)] //nolint:gosec,unconvert // another type on other processors.
+	}[uint32(s.Type)] //nolint:gosec // the lower 32 bits, whatever the type on this processor.
 	return name, yes
 }

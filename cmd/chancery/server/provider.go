@@ -62,6 +62,9 @@ func refuseLostKeys(ctx context.Context, b *broker, empty bool) error {
 	for _, err := range b.keys.SecretKeys(ctx, 0) {
 		return err // there is one
 	}
+	if b.slots != nil && (len(b.slots.Torn()) > 0 || b.slots.Problem() != nil) {
+		return nil // damaged, not lost: readiness and fsck say where
+	}
 	living := map[domain.SecretRef]struct{}{}
 	for r, err := range b.log.Read(ctx, 0) {
 		if err != nil {
