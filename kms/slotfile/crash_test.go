@@ -18,13 +18,11 @@ import (
 
 const testOrg = "org_01JB0000000000000000000000"
 
-// small makes files grow and reserve every few keys.
-func small() options { return options{growth: 3, reserve: 2} }
-
 // machine is a store on two disks, and what its callers were told.
 type machine struct {
 	t          interface{ Fatalf(string, ...any) }
 	r          *mathrand.Rand
+	o          options
 	power      *power
 	keys, orgs *disk
 	store      *Store
@@ -41,13 +39,14 @@ func newMachine(t interface{ Fatalf(string, ...any) }, sector int, seed uint64) 
 	p := &power{}
 	return &machine{
 		t: t, r: mathrand.New(mathrand.NewPCG(seed, 1)), power: p, keys: newDisk(p, sector, nil), orgs: newDisk(p, sector, nil),
+		o:     options{growth: 3, reserve: 2}, // so that files grow and reserve every few keys
 		there: map[string][]byte{}, doubtful: map[string][]byte{},
 	}
 }
 
 // start opens the store. An error means that the power went.
 func (m *machine) start() (err error) {
-	m.store, err = open(m.keys, m.orgs, small())
+	m.store, err = open(m.keys, m.orgs, m.o)
 	if err != nil && !errors.Is(err, errPower) {
 		m.t.Fatalf("opening: %v", err)
 	}
@@ -353,5 +352,60 @@ func TestAFailedSyncIsFinal(t *testing.T) {
 				t.Errorf("a key that the process before found: %v, %v", foundOther, err)
 			}
 		})
+	}
+}
+
+// A write that fails, as on a full disk, is an error of its caller alone, and
+// may be tried again once there is room. What it left is torn.
+func TestAFailedWriteIsNotFinal(t *testing.T) {
+	m := newMachine(t, 64, 1)
+	m.o.reserve = 100
+	if err := errors.Join(m.start(), m.create(), m.create(), m.create(), m.createOrgKey()); err != nil {
+		t.Fatal(err)
+	}
+	erased := slices.Sorted(maps.Keys(m.there))[0]
+	fail := func(full bool) { m.keys.full, m.orgs.full = full, full }
+	writes := map[string]func() error{
+		"growing": m.create, // all three slots are taken
+		"erasing": func() error { return m.store.EraseSecretKey(noContext(), erased) },
+		"org key": func() error { return m.store.CreateOrgKey(noContext(), testOrg, "k2", bytes.Repeat([]byte("k2"), 200)) },
+	}
+	for name, write := range writes {
+		fail(true)
+		for range 2 {
+			if err := write(); !errors.Is(err, errFull) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		fail(false)
+		if err := write(); err != nil {
+			t.Errorf("%s again: %v", name, err)
+		}
+		if name == "growing" { // into a slot that is there
+			fail(true)
+			if err := m.create(); !errors.Is(err, errFull) {
+				t.Errorf("creating: %v", err)
+			}
+			fail(false)
+			if err := m.create(); err != nil || len(m.store.Torn()) != 1 {
+				t.Errorf("creating again: %v, torn %v", err, m.store.Torn())
+			}
+		}
+	}
+	m.gone = append(m.gone, m.there[erased])
+	delete(m.there, erased)
+	m.orgKeys = append(m.orgKeys, "k2")
+	m.check()
+	for id := range m.doubtful { // none of them is there
+		if _, err := m.store.SecretKey(noContext(), id); !errors.Is(err, kms.ErrKeyNotFound) {
+			t.Errorf("key %s: %v", id, err)
+		}
+	}
+	if err := errors.Join(m.settle(), m.store.Close(), m.start()); err != nil {
+		t.Fatal(err)
+	}
+	m.check()
+	if err := m.store.Problem(); err != nil || len(m.store.Torn()) != 0 || len(m.store.TornOrgKeys()) != 0 {
+		t.Errorf("%v, torn %v, %v", err, m.store.Torn(), m.store.TornOrgKeys())
 	}
 }

@@ -8,7 +8,10 @@ import (
 	"sync"
 )
 
-var errPower = errors.New("the power went")
+var (
+	errPower = errors.New("the power went")
+	errFull  = errors.New("no space left on device")
+)
 
 // power is that of a machine with several disks: it goes at the write or fsync
 // with a number.
@@ -39,6 +42,7 @@ type disk struct {
 	durable []byte
 	since   map[int][][]byte // of a sector: its contents since the last fsync
 	broken  bool             // fsyncs fail
+	full    bool             // writes fail in the middle
 	held    func()           // called by every fsync
 	syncs   int
 }
@@ -80,12 +84,19 @@ func (d *disk) WriteAt(b []byte, offset int64) (int, error) {
 	on := d.power.step()
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	full := d.full
+	if full {
+		b = b[:len(b)/2]
+	}
 	if end := int(offset) + len(b); end > len(d.cache) {
 		d.cache = append(d.cache, make([]byte, end-len(d.cache))...)
 	}
 	copy(d.cache[offset:], b)
 	for s := int(offset) / d.sector; s*d.sector < int(offset)+len(b); s++ {
 		d.since[s] = append(d.since[s], slices.Clone(d.cache[s*d.sector:min((s+1)*d.sector, len(d.cache))]))
+	}
+	if full {
+		return len(b), errFull
 	}
 	if !on {
 		return 0, errPower

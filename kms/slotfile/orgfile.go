@@ -43,7 +43,7 @@ func encodeOrgKey(k domain.StoredKey) ([]byte, error) {
 	b := make([]byte, orgHead, aligned(size))
 	copy(b, orgMagic)
 	b[4], b[5], b[6] = version, byte(len(k.Org)), byte(len(k.ID)) //nolint:gosec // at most MaxIDLen.
-	binary.BigEndian.PutUint32(b[8:], uint32(len(k.Record))) //nolint:gosec // at most orgMost.
+	binary.BigEndian.PutUint32(b[8:], uint32(len(k.Record)))      //nolint:gosec // at most orgMost.
 	binary.BigEndian.PutUint64(b[16:], k.Sequence)
 	b = append(append(append(b, k.Org...), k.ID...), k.Record...)
 	sum := sha256.Sum256(b)

@@ -47,6 +47,16 @@ func TestKeysStreamIsRefused(t *testing.T) {
 	}
 }
 
+// TestOneKeyFileBesideAnEmptyLog: a crash of the first start between the two
+// files is healed by the next.
+func TestOneKeyFileBesideAnEmptyLog(t *testing.T) {
+	cfg := testConfig(t)
+	mustDo(t, os.MkdirAll(cfg.Data, 0o700))
+	mustDo(t, os.WriteFile(cfg.path(slotfile.OrgKeysFile), nil, 0o600))
+	openAndLook(t, cfg, func(s *store) { createSecret(t, s, "s") })
+	openAndLook(t, cfg, func(s *store) { checkOneAdministrator(t, s) })
+}
+
 // createSecret makes a secret of the administrator's own and returns its key.
 func createSecret(t *testing.T, s *store, id domain.SecretID) domain.KekID {
 	t.Helper()
