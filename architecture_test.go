@@ -64,6 +64,7 @@ var imports = map[string]row{
 	"kms":         {own: []string{"domain"}, modules: []string{ulid}},
 	"kms/kmstest": {own: []string{"domain", "kms"}, modules: []string{goCmp}, tests: true},
 	"kms/seal":    {own: []string{"domain"}},
+	"kms/slotfile": {own: []string{"domain", "kms"}},
 	"eventstore": {
 		own: []string{"domain", "eventstore/natsfile"}, modules: []string{natsClient, natsServer, natsJWT, nkeys, ulid},
 	},

@@ -23,8 +23,9 @@ const (
 // keyBatch is how many keys are asked for at once.
 const keyBatch = 500
 
-// KeyStore keeps wrapped keys in a JetStream stream from which single
-// messages can be erased. Records are opaque to it. Safe for concurrent use.
+// KeyStore keeps wrapped keys in a stream of an external JetStream, from which
+// single messages can be erased; an embedded node keeps them in files instead.
+// Records are opaque to it. Safe for concurrent use.
 //
 // Iterators yield an error at most once, as their last pair; keys that are
 // erased while they run may be missing or not.
@@ -95,9 +96,9 @@ func (k *KeyStore) SecretKey(ctx context.Context, kekID string) (domain.StoredKe
 	return storedKey(m)
 }
 
-// EraseSecretKey overwrites and removes every message of a secret's key,
-// durable on nil; nil also when there is none. After an error the key may be
-// erased or not, and erasing can be repeated.
+// EraseSecretKey overwrites and removes every message of a secret's key; nil
+// also when there is none. It is durable on nil if the server syncs always.
+// After an error the key may be erased or not, and erasing can be repeated.
 //
 // The server writes the key's block file anew and renames it, so the bytes
 // are gone from its files at once; that the disk's free space keeps nothing is
@@ -118,13 +119,12 @@ func (k *KeyStore) EraseSecretKey(ctx context.Context, kekID string) error {
 			return err
 		}
 		if !ok {
-			break
+			return nil
 		}
 		if err := stream.SecureDeleteMsg(ctx, m.position); err != nil && !k.gone(ctx, m.position) {
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 	}
-	return nil
 }
 
 // gone says for certain that there is no message at a position: another node

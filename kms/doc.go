@@ -22,8 +22,9 @@
 //  4. A pool key is handed out once, to one agent for one path, by the
 //     process that made it. Keys found in the store are never adopted.
 //  5. Only a key that is older than [SweepAge] and claimed by no event is
-//     swept, and only while the log is the one that it was when the key was
-//     made, at least as long as any stored key knows it, and wholly applied.
+//     swept, and only while the log begins with the event that its record
+//     names, has the named event at the named position, holds the newest
+//     position that any stored key names likewise, and is wholly applied.
 //  6. A destroyed key opens nothing, from the moment Destroy returns and
 //     also when a load of it was under way.
 //  7. Memory is bounded: cached keys, pooled keys, open mints.
@@ -33,10 +34,12 @@
 //     in an error.
 //  10. The formats of testdata never change: LP, labels, wraps, data key
 //     ciphertext v1, field values, records.
+//  11. A torn slot of a key file is erased only while every living secret has
+//     its whole keys, by a projection that has applied the whole log.
 //
-// Not here: who may ask (domain, httpapi), where keys are stored (eventstore
-// implements [KeyStore]), which keys are claimed and which data keys are used
-// (projections implement [Claims]), the client-side envelope (kms/seal),
+// Not here: who may ask (domain, httpapi), where keys are stored (kms/slotfile
+// and eventstore implement [KeyStore]), which keys are claimed, which live and
+// which data keys are used (projections implement [Claims]), the client-side envelope (kms/seal),
 // recording access, and turning a node silent that no longer hears from the
 // log.
 //

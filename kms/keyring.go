@@ -19,6 +19,7 @@ type Config struct {
 	Store    KeyStore
 	Log      EventLog
 	Claims   Claims
+	Torn     TornSlots // of a store in a file; nil: the store leaves no torn slots
 	Now      func() time.Time
 	// Rand gives keys and ids and must be safe for concurrent use. Default:
 	// crypto/rand. Nonces always come from the cipher itself.

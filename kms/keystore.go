@@ -2,8 +2,10 @@ package kms
 
 import (
 	"context"
+	"fmt"
 	"iter"
-	"time"
+
+	"github.com/oklog/ulid/v2"
 
 	"github.com/chancery-dev/chancery/domain"
 )
@@ -21,7 +23,10 @@ var (
 type StoredKey = domain.StoredKey
 
 // KeyStore holds wrapped keys. It is no log: secret keys are erased for good.
-// Ids and orgs are of A-Z a-z 0-9 _ - only. All methods are safe for
+// Ids and orgs are of A-Z a-z 0-9 _ - only, and kekIDs are 32 hexadecimal
+// digits. A secret key's record has at most 192 bytes. Sequences ascend in the
+// order of creation and are not given out again, also after a restart; those
+// of org keys and of secret keys may be counted apart. All methods are safe for
 // concurrent use, and a read sees every write that returned before it began.
 //
 // A write that fails with anything but ErrKeyExists may or may not have been
@@ -51,18 +56,23 @@ type KeyStore interface {
 
 // LogStatus is how the event log and this node's view of it stand.
 type LogStatus struct {
-	Created time.Time // when the stream was made: its identity
-	Head    uint64    // the last durable position in the log; 0 when there is none
-	Stored  uint64    // the last position in the log, durable or not
-	Applied uint64    // the last position that Claims reflects
+	FirstEvent   ulid.ULID // id of the first event: the log's identity; zero when it is empty
+	Head         uint64    // the last durable position in the log; 0 when there is none
+	Stored       uint64    // the last position in the log, durable or not
+	Applied      uint64    // the last position that Claims reflects
+	AppliedEvent ulid.ULID // id of the event there; zero for a proven foreign message
 }
 
-// EventLog tells how the event log stands.
+// EventLog reports how the event log stands.
 type EventLog interface {
 	// Status reads Head and Stored no later than Applied, so Applied >= Head
 	// means that everything up to Head is applied. While a projection is rebuilt, Applied
-	// says how far that is, or 0, before Claims first answers from it.
+	// is how far the rebuild has come, or 0, before Claims first answers from
+	// it. What is applied is durable.
 	Status(ctx context.Context) (LogStatus, error)
+	// EventAt returns the id of the event at a position of at least 1 and at
+	// most Head, zero for a proven foreign message.
+	EventAt(ctx context.Context, position uint64) (ulid.ULID, error)
 }
 
 // Claims answers from the projection of the event log.
@@ -74,6 +84,9 @@ type Claims interface {
 	// must know every data key younger than MaxDataKeyAge and every one of a
 	// field's current envelope.
 	DataKeyUsed(dek domain.DekID) (bool, error)
+	// LivingKeks yields the secret keys of all living secrets, as of one
+	// moment, in no particular order. An error is the last pair.
+	LivingKeks(ctx context.Context) iter.Seq2[domain.KekID, error]
 }
 
 // StoreEmpty says whether the store holds no key at all.
@@ -85,4 +98,37 @@ func StoreEmpty(ctx context.Context, s KeyStore) (bool, error) {
 		return false, err
 	}
 	return true, nil
+}
+
+// CheckKeys reads every secret key's record, without opening the key, and
+// checks that its organization's key is in the store. Errors: ErrRecord, one
+// that names the missing org key, and those of the store.
+func CheckKeys(ctx context.Context, s KeyStore) error {
+	orgs := map[orgKeyName]struct{}{}
+	for stored, err := range s.AllOrgKeys(ctx) {
+		if err != nil {
+			return fmt.Errorf("kms: reading org keys: %w", err)
+		}
+		r, err := readOrgKey(stored)
+		if err != nil {
+			return err
+		}
+		orgs[orgKeyName{org: r.Org, generation: r.Generation}] = struct{}{}
+	}
+	for stored, err := range s.SecretKeys(ctx, 0) {
+		if err != nil {
+			return fmt.Errorf("kms: reading secret keys: %w", err)
+		}
+		r, err := decodeSecretKeyRecord(stored.Record)
+		if err == nil && r.kek.String() != stored.ID {
+			err = ErrRecord
+		}
+		if err != nil {
+			return fmt.Errorf("kms: secret key %s at sequence %d: %w", stored.ID, stored.Sequence, err)
+		}
+		if _, ok := orgs[orgKeyName{org: r.org, generation: r.orgKey}]; !ok {
+			return fmt.Errorf("kms: org key %s of %s: %w", orgKeyID(r.orgKey), r.org, errOrgKeyMissing)
+		}
+	}
+	return nil
 }

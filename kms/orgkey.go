@@ -16,15 +16,16 @@ const maxWraps = 1 << 31
 
 // orgKey is an unwrapped org key.
 type orgKey struct {
-	id  string
-	key key
+	generation uint32
+	key        key
 }
 
-// orgKeyName names an org key in the cache; an empty id means the one of the
-// highest generation.
+func (o orgKey) id() string { return orgKeyID(o.generation) }
+
+// orgKeyName names an org key in the cache; generation 0 means the highest.
 type orgKeyName struct {
-	org domain.OrgID
-	id  string
+	org        domain.OrgID
+	generation uint32
 }
 
 // orgKeys makes and unwraps org keys.
@@ -68,14 +69,14 @@ func (o *orgKeys) current(ctx context.Context, org domain.OrgID) (orgKey, error)
 	})
 }
 
-// byID gives the org key that a secret key's record names.
-func (o *orgKeys) byID(ctx context.Context, org domain.OrgID, id string) (orgKey, error) {
-	return o.cache.get(ctx, orgKeyName{org: org, id: id}, func(ctx context.Context) (orgKey, error) {
+// byGeneration returns the org key that a secret key's record names.
+func (o *orgKeys) byGeneration(ctx context.Context, org domain.OrgID, generation uint32) (orgKey, error) {
+	return o.cache.get(ctx, orgKeyName{org: org, generation: generation}, func(ctx context.Context) (orgKey, error) {
 		for stored, err := range o.store.OrgKeys(ctx, string(org)) {
 			if err != nil {
 				return orgKey{}, fmt.Errorf("kms: reading org keys: %w", err)
 			}
-			if stored.ID != id {
+			if stored.ID != orgKeyID(generation) {
 				continue
 			}
 			r, err := readOrgKey(stored)
@@ -84,7 +85,7 @@ func (o *orgKeys) byID(ctx context.Context, org domain.OrgID, id string) (orgKey
 			}
 			return o.unwrap(ctx, r)
 		}
-		return orgKey{}, fmt.Errorf("kms: org key %s of %s: %w", id, org, errOrgKeyMissing)
+		return orgKey{}, fmt.Errorf("kms: org key %s of %s: %w", orgKeyID(generation), org, errOrgKeyMissing)
 	})
 }
 
@@ -141,7 +142,7 @@ func (o *orgKeys) unwrap(ctx context.Context, r orgKeyRecord) (orgKey, error) {
 	if err != nil {
 		return orgKey{}, err
 	}
-	return orgKey{id: r.ID, key: k}, nil
+	return orgKey{generation: r.Generation, key: k}, nil
 }
 
 // spend counts one wrap, or refuses it.

@@ -2,20 +2,24 @@ package kms
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
+	"github.com/oklog/ulid/v2"
+
 	"github.com/chancery-dev/chancery/domain"
 )
 
-// ErrRecord says that a stored key record is not one that this binary writes.
+// ErrRecord reports a stored key record that this binary does not write.
 var ErrRecord = errors.New("kms: a stored key record is malformed or of an unknown version")
 
 const recordVersion = 1
 
-// orgKeyRecord is an org key at rest.
+// orgKeyRecord is an org key at rest: JSON, because a provider's wrapped form
+// has no fixed size.
 type orgKeyRecord struct {
 	V          int          `json:"v"`
 	Org        domain.OrgID `json:"org"`
@@ -23,21 +27,6 @@ type orgKeyRecord struct {
 	Generation uint32       `json:"generation"`
 	Wrapped    Wrapped      `json:"wrapped"`
 	CreatedAt  time.Time    `json:"createdAt"`
-}
-
-// secretKeyRecord is a secret key at rest. EventsCreated and EventsHead say
-// how the event log stood just before it was made: while the log is another
-// or shorter, that nobody claimed the key proves nothing.
-type secretKeyRecord struct {
-	V             int          `json:"v"`
-	KekID         string       `json:"kekId"`
-	Generation    uint32       `json:"generation"`
-	Org           domain.OrgID `json:"org"`
-	OrgKeyID      string       `json:"orgKeyId"`
-	Box           []byte       `json:"box"` // nonce || ciphertext || tag
-	CreatedAt     time.Time    `json:"createdAt"`
-	EventsCreated time.Time    `json:"eventsCreated"`
-	EventsHead    uint64       `json:"eventsHead"`
 }
 
 func encodeRecord(r any) ([]byte, error) {
@@ -48,40 +37,107 @@ func encodeRecord(r any) ([]byte, error) {
 	return b, nil
 }
 
-// decodeRecord accepts exactly the bytes that encodeRecord gives, which rules
-// out unknown, duplicate and misspelt members, blanks and trailing bytes at
-// once.
-func decodeRecord[R orgKeyRecord | secretKeyRecord](raw []byte) (R, error) {
-	var r, none R
+// decodeOrgKeyRecord accepts exactly the bytes that encodeRecord writes. That
+// rules out unknown, duplicate and misspelt members, blanks and trailing bytes.
+func decodeOrgKeyRecord(raw []byte) (orgKeyRecord, error) {
+	var r orgKeyRecord
 	if err := json.Unmarshal(raw, &r); err != nil {
-		return none, ErrRecord // Its text could show a piece of the record.
+		return orgKeyRecord{}, ErrRecord // Its text could show a piece of the record.
 	}
 	again, err := encodeRecord(r)
-	if err != nil {
-		return none, err
-	}
-	if !bytes.Equal(raw, again) {
-		return none, ErrRecord
-	}
-	return r, nil
-}
-
-func decodeOrgKeyRecord(raw []byte) (orgKeyRecord, error) {
-	r, err := decodeRecord[orgKeyRecord](raw)
-	if err != nil || r.V != recordVersion {
+	if err != nil || !bytes.Equal(raw, again) || r.V != recordVersion {
 		return orgKeyRecord{}, ErrRecord
 	}
 	return r, nil
 }
 
-func decodeSecretKeyRecord(raw []byte) (secretKeyRecord, domain.KekID, error) {
-	r, err := decodeRecord[secretKeyRecord](raw)
-	if err != nil || r.V != recordVersion {
-		return secretKeyRecord{}, domain.KekID{}, ErrRecord
-	}
-	kek, err := domain.ParseKekID(r.KekID)
+// logPosition is a position of the event log and the id of the event there,
+// which is zero for a proven foreign message.
+type logPosition struct {
+	position uint64
+	event    ulid.ULID
+}
+
+// secretKeyRecord is a secret key at rest. First and head identify the event
+// log at the key's making: while the log lacks either, the absence of a claim
+// proves nothing.
+type secretKeyRecord struct {
+	kek        domain.KekID
+	org        domain.OrgID
+	orgKey     uint32 // generation of the org key
+	generation uint32
+	box        [secretKeyBox]byte // nonce || ciphertext || tag
+	created    time.Time          // UTC, whole milliseconds
+	first      ulid.ULID          // id of the log's first event
+	head       logPosition
+}
+
+// A secret key record has a fixed size. Numbers are big-endian:
+//
+//	  0  version, 1
+//	  1  kekId, 16 bytes
+//	 17  organization, the 16 bytes of its ULID
+//	 33  generation of the org key, u32
+//	 37  generation of the secret key, u32
+//	 41  nonce, ciphertext and tag, 60 bytes
+//	101  creation time, u64 milliseconds since 1970
+//	109  id of the log's first event, 16 bytes
+//	125  position of the log's head, u64
+//	133  id of the event there, 16 bytes
+const (
+	secretKeyBox       = keyLen + boxOverhead
+	secretKeyRecordLen = 149
+)
+
+func (r *secretKeyRecord) encode() ([]byte, error) {
+	org, err := domain.IDBytes(string(r.org), domain.OrgPrefix)
 	if err != nil {
-		return secretKeyRecord{}, domain.KekID{}, ErrRecord
+		return nil, fmt.Errorf("kms: encoding a key record: %w", err)
 	}
-	return r, kek, nil
+	b := append(make([]byte, 0, secretKeyRecordLen), recordVersion)
+	b = append(b, r.kek[:]...)
+	b = append(b, org[:]...)
+	b = binary.BigEndian.AppendUint32(b, r.orgKey)
+	b = binary.BigEndian.AppendUint32(b, r.generation)
+	b = append(b, r.box[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(r.created.UnixMilli()))
+	b = append(b, r.first[:]...)
+	b = binary.BigEndian.AppendUint64(b, r.head.position)
+	return append(b, r.head.event[:]...), nil
+}
+
+// maxMillis is the last creation time of a record, in the year 10889.
+const maxMillis = 1<<48 - 1
+
+// decodeSecretKeyRecord accepts exactly the bytes that encode writes.
+func decodeSecretKeyRecord(raw []byte) (secretKeyRecord, error) {
+	if len(raw) != secretKeyRecordLen || raw[0] != recordVersion {
+		return secretKeyRecord{}, ErrRecord
+	}
+	millis := binary.BigEndian.Uint64(raw[101:])
+	r := secretKeyRecord{
+		kek:        domain.KekID(raw[1:17]),
+		org:        domain.OrgID(domain.OrgPrefix + ulid.ULID(raw[17:33]).String()),
+		orgKey:     binary.BigEndian.Uint32(raw[33:]),
+		generation: binary.BigEndian.Uint32(raw[37:]),
+		box:        [secretKeyBox]byte(raw[41:101]),
+		created:    time.UnixMilli(int64(min(millis, maxMillis))).UTC(),
+		first:      ulid.ULID(raw[109:125]),
+		head:       logPosition{position: binary.BigEndian.Uint64(raw[125:]), event: ulid.ULID(raw[133:])},
+	}
+	again, err := r.encode()
+	if err != nil || !bytes.Equal(raw, again) || r.orgKey == 0 || r.generation == 0 || r.first.IsZero() || r.head.position == 0 {
+		return secretKeyRecord{}, ErrRecord
+	}
+	return r, nil
+}
+
+// RecordGeneration returns the generation of a secret key record: of two
+// records of one key the higher counts. It returns 0 for any other bytes.
+func RecordGeneration(record []byte) uint32 {
+	r, err := decodeSecretKeyRecord(record)
+	if err != nil {
+		return 0
+	}
+	return r.generation
 }

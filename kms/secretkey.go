@@ -61,18 +61,22 @@ func (s *secretKeys) create(ctx context.Context, org domain.OrgID, log LogStatus
 }
 
 func (s *secretKeys) wrap(k secretKey, ok orgKey, log LogStatus) ([]byte, error) {
+	if log.FirstEvent.IsZero() || log.Applied == 0 {
+		return nil, fmt.Errorf("%w: no event is applied yet", ErrUnavailable)
+	}
 	if err := s.org.spend(); err != nil {
 		return nil, err
 	}
 	const generation = 1
-	box, err := sealUnder(ok.key, orgKeyInfo(ok.id), k.key[:], secretKeyAAD(k.org, ok.id, k.kek, generation))
+	box, err := sealUnder(ok.key, orgKeyInfo(ok.id()), k.key[:], secretKeyAAD(k.org, ok.id(), k.kek, generation))
 	if err != nil {
 		return nil, err
 	}
-	return encodeRecord(secretKeyRecord{
-		V: recordVersion, KekID: k.kek.String(), Generation: generation, Org: k.org, OrgKeyID: ok.id, Box: box,
-		CreatedAt: k.created, EventsCreated: log.Created.UTC(), EventsHead: log.Head,
-	})
+	r := secretKeyRecord{
+		kek: k.kek, org: k.org, orgKey: ok.generation, generation: generation, box: [secretKeyBox]byte(box),
+		created: k.created, first: log.FirstEvent, head: logPosition{position: log.Applied, event: log.AppliedEvent},
+	}
+	return r.encode()
 }
 
 // get gives a secret key of org, from memory or the store. ErrKeyNotFound
@@ -97,19 +101,19 @@ func (s *secretKeys) load(ctx context.Context, org domain.OrgID, kek domain.KekI
 	if err != nil {
 		return secretKey{}, fmt.Errorf("kms: reading secret key %s: %w", kek, err)
 	}
-	r, named, err := decodeSecretKeyRecord(stored.Record)
-	if err == nil && named != kek {
+	r, err := decodeSecretKeyRecord(stored.Record)
+	if err == nil && r.kek != kek {
 		err = ErrRecord
 	}
 	if err != nil {
 		return secretKey{}, fmt.Errorf("kms: secret key %s at sequence %d: %w", kek, stored.Sequence, err)
 	}
-	ok, err := s.org.byID(ctx, r.Org, r.OrgKeyID)
+	ok, err := s.org.byGeneration(ctx, r.org, r.orgKey)
 	if err != nil {
 		return secretKey{}, err
 	}
 	defer clear(ok.key[:])
-	raw, err := openUnder(ok.key, orgKeyInfo(ok.id), r.Box, secretKeyAAD(r.Org, r.OrgKeyID, kek, r.Generation))
+	raw, err := openUnder(ok.key, orgKeyInfo(ok.id()), r.box[:], secretKeyAAD(r.org, ok.id(), kek, r.generation))
 	if err != nil {
 		return secretKey{}, fmt.Errorf("kms: opening secret key %s: %w", kek, err)
 	}
@@ -117,10 +121,10 @@ func (s *secretKeys) load(ctx context.Context, org domain.OrgID, kek domain.KekI
 	if len(raw) != keyLen {
 		return secretKey{}, fmt.Errorf("kms: opening secret key %s: %w", kek, ErrAuth)
 	}
-	if r.Org == org {
-		r.Org = org // many keys share the caller's text
+	if r.org == org {
+		r.org = org // many keys share the caller's text
 	}
-	return secretKey{kek: kek, org: r.Org, created: r.CreatedAt, key: key(raw)}, nil
+	return secretKey{kek: kek, org: r.org, created: r.created, key: key(raw)}, nil
 }
 
 // destroy erases keys from the store and then from memory. It goes on after a

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oklog/ulid/v2"
+
 	"github.com/chancery-dev/chancery/domain"
 	"github.com/chancery-dev/chancery/kms"
 	"github.com/chancery-dev/chancery/kms/kmstest"
@@ -127,47 +129,48 @@ func TestClaimAge(t *testing.T) {
 	wantCode(t, "its release", err, domain.CodeDataKeyMismatch)
 }
 
-// Invariant 5: a lost, emptied, shortened or recreated log, or a projection
-// that is behind, never makes a key look unclaimed.
+// Invariant 5: a lost, emptied, shortened or exchanged log, or a projection
+// that lags, never makes a key look unclaimed.
 func TestADoubtfulLogStopsTheSweep(t *testing.T) {
 	lost := errors.New("the log is away")
+	other := eventAt(1 << 40)
 	for name, c := range map[string]struct {
-		change func(*world)
-		status func(s kms.LogStatus, call int) (kms.LogStatus, error)
-		cause  error
+		status  func(s kms.LogStatus, call int) (kms.LogStatus, error)
+		eventAt func(position uint64) (ulid.ULID, error)
+		cause   error
 	}{
-		"recreated": {status: func(s kms.LogStatus, _ int) (kms.LogStatus, error) {
-			s.Created = s.Created.Add(time.Nanosecond)
+		"another log":   {status: func(s kms.LogStatus, _ int) (kms.LogStatus, error) { s.FirstEvent = other; return s, nil }},
+		"emptied":       {status: func(kms.LogStatus, int) (kms.LogStatus, error) { return kms.LogStatus{}, nil }},
+		"lost its tail": {status: func(s kms.LogStatus, _ int) (kms.LogStatus, error) { return logAt(s.Head - 1), nil }},
+		"another log, longer": {status: func(s kms.LogStatus, _ int) (kms.LogStatus, error) {
+			s = logAt(s.Head + 100)
+			s.FirstEvent = other
 			return s, nil
 		}},
-		"older": {status: func(s kms.LogStatus, _ int) (kms.LogStatus, error) {
-			s.Created = s.Created.Add(-time.Hour)
-			return s, nil
-		}},
-		"emptied": {status: func(s kms.LogStatus, _ int) (kms.LogStatus, error) { s.Head, s.Applied = 0, 0; return s, nil }},
-		"lost its tail": {status: func(s kms.LogStatus, _ int) (kms.LogStatus, error) {
-			s.Head, s.Applied = s.Head-1, s.Head-1
-			return s, nil
-		}},
-		"recreated, longer": {status: func(s kms.LogStatus, _ int) (kms.LogStatus, error) {
-			s.Created = s.Created.Add(time.Hour)
-			s.Head += 100
-			s.Applied += 100
-			return s, nil
-		}},
-		"behind":          {status: func(s kms.LogStatus, _ int) (kms.LogStatus, error) { s.Applied--; return s, nil }},
-		"not durable":     {status: func(s kms.LogStatus, _ int) (kms.LogStatus, error) { s.Stored = s.Head + 1; return s, nil }},
-		"nothing applied": {status: func(s kms.LogStatus, _ int) (kms.LogStatus, error) { s.Applied = 0; return s, nil }},
-		"away":            {status: func(kms.LogStatus, int) (kms.LogStatus, error) { return kms.LogStatus{}, lost }, cause: lost},
-		"recreated meanwhile": {status: func(s kms.LogStatus, call int) (kms.LogStatus, error) {
+		"lost its tail and grew": {
+			status: func(s kms.LogStatus, _ int) (kms.LogStatus, error) { return logAt(s.Head + 100), nil },
+			eventAt: func(position uint64) (ulid.ULID, error) {
+				if position > 4 {
+					return other, nil
+				}
+				return eventAt(position), nil
+			},
+		},
+		"a foreign message in place of an event": {eventAt: func(uint64) (ulid.ULID, error) { return ulid.ULID{}, nil }},
+		"an event can't be read":                 {eventAt: func(uint64) (ulid.ULID, error) { return ulid.ULID{}, lost }, cause: lost},
+		"the projection lags":                    {status: func(s kms.LogStatus, _ int) (kms.LogStatus, error) { s.Applied--; return s, nil }},
+		"not durable":                            {status: func(s kms.LogStatus, _ int) (kms.LogStatus, error) { s.Stored = s.Head + 1; return s, nil }},
+		"nothing applied":                        {status: func(s kms.LogStatus, _ int) (kms.LogStatus, error) { s.Applied = 0; return s, nil }},
+		"away":                                   {status: func(kms.LogStatus, int) (kms.LogStatus, error) { return kms.LogStatus{}, lost }, cause: lost},
+		"exchanged meanwhile": {status: func(s kms.LogStatus, call int) (kms.LogStatus, error) {
 			if call > 1 {
-				s.Created = s.Created.Add(time.Hour)
+				s.FirstEvent = other
 			}
 			return s, nil
 		}},
 		"another before": {status: func(s kms.LogStatus, call int) (kms.LogStatus, error) {
 			if call == 1 {
-				s.Created = s.Created.Add(time.Hour)
+				s.FirstEvent = other
 			}
 			return s, nil
 		}},
@@ -177,7 +180,6 @@ func TestADoubtfulLogStopsTheSweep(t *testing.T) {
 			}
 			return s, nil
 		}},
-		"no log at all": {status: func(kms.LogStatus, int) (kms.LogStatus, error) { return kms.LogStatus{}, nil }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -190,7 +192,7 @@ func TestADoubtfulLogStopsTheSweep(t *testing.T) {
 			w.mu.Unlock()
 			w.wait(kms.SweepAge + time.Hour)
 			before := w.stored()
-			log := &oddLog{world: w, status: c.status}
+			log := &oddLog{world: w, status: c.status, eventAt: c.eventAt}
 			k := w.node(func(cfg *kms.Config) { cfg.Log = log })
 			for range 3 {
 				log.calls = 0
@@ -206,7 +208,7 @@ func TestADoubtfulLogStopsTheSweep(t *testing.T) {
 			if after := w.stored(); !slices.Equal(before, after) {
 				t.Fatalf("%d keys became %d", len(before), len(after))
 			}
-			log.status = nil // Restored: the sweep goes on by itself.
+			log.status, log.eventAt = nil, nil // Restored: the sweep goes on by itself.
 			if r := w.sweep(k); r.Erased != len(before) {
 				t.Fatalf("after the log came back: %+v", r)
 			}
@@ -216,8 +218,16 @@ func TestADoubtfulLogStopsTheSweep(t *testing.T) {
 
 type oddLog struct {
 	*world
-	status func(s kms.LogStatus, call int) (kms.LogStatus, error)
-	calls  int
+	status  func(s kms.LogStatus, call int) (kms.LogStatus, error)
+	eventAt func(position uint64) (ulid.ULID, error)
+	calls   int
+}
+
+func (l *oddLog) EventAt(ctx context.Context, position uint64) (ulid.ULID, error) {
+	if l.eventAt == nil {
+		return l.world.EventAt(ctx, position)
+	}
+	return l.eventAt(position)
 }
 
 func (l *oddLog) Status(ctx context.Context) (kms.LogStatus, error) {
@@ -235,7 +245,7 @@ func TestAShrinkingLogStopsTheSweep(t *testing.T) {
 	head := func(n uint64) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.status.Head, w.status.Applied = n, n
+		w.status = logAt(n)
 	}
 	for n := range uint64(2) { // Two processes, an hour apart.
 		head(4 + n)

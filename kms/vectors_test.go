@@ -110,11 +110,11 @@ func TestVectorsOpen(t *testing.T) {
 			t.Fatalf("org key %d: %v", i, err)
 		}
 	}
-	r, kek, err := decodeSecretKeyRecord([]byte(v.SecretKey.Record))
+	r, err := decodeSecretKeyRecord(unhex(t, v.SecretKey.Record))
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw, err := openUnder(ok, orgKeyInfo(r.OrgKeyID), r.Box, secretKeyAAD(r.Org, r.OrgKeyID, kek, r.Generation))
+	raw, err := openUnder(ok, orgKeyInfo(orgKeyID(r.orgKey)), r.box[:], secretKeyAAD(r.org, orgKeyID(r.orgKey), r.kek, r.generation))
 	if err != nil || !bytes.Equal(raw, unhex(t, v.SecretKey.Key)) {
 		t.Fatalf("secret key: %v", err)
 	}
@@ -237,29 +237,29 @@ func TestWrittenAsInTheVectors(t *testing.T) {
 			}
 		}
 	}
-	var secret secretKeyRecord
-	if err := json.Unmarshal([]byte(v.SecretKey.Record), &secret); err != nil {
-		t.Fatal(err)
-	}
-	ok := orgKey{id: v.OrgKeys[0].ID, key: key(unhex(t, v.OrgKeys[0].Key))}
-	k.created = secret.CreatedAt
-	keys := &secretKeys{org: &orgKeys{}}
-	record, err := keys.wrap(k, ok, LogStatus{Created: secret.EventsCreated, Head: secret.EventsHead})
+	secret, err := decodeSecretKeyRecord(unhex(t, v.SecretKey.Record))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var again secretKeyRecord
-	if err := json.Unmarshal(record, &again); err != nil {
+	ok := orgKey{generation: 1, key: key(unhex(t, v.OrgKeys[0].Key))}
+	k.created = secret.created
+	keys := &secretKeys{org: &orgKeys{}}
+	record, err := keys.wrap(k, ok, LogStatus{FirstEvent: secret.first, Applied: secret.head.position, AppliedEvent: secret.head.event})
+	if err != nil {
 		t.Fatal(err)
 	}
-	info, aad := r.lp("chancery/org-key/v1/wrap", ok.id), r.lp("chancery/secret-key/v1", string(k.org), ok.id, string(k.kek[:]), "\x00\x00\x00\x01")
-	for _, box := range [][]byte{secret.Box, again.Box} {
-		if want := r.seal(r.expand(ok.key[:], info, 32), box[:nonceLen], k.key[:], aad); !bytes.Equal(box, want) {
+	again, err := decodeSecretKeyRecord(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, aad := r.lp("chancery/org-key/v1/wrap", "k1"), r.lp("chancery/secret-key/v1", string(k.org), "k1", string(k.kek[:]), "\x00\x00\x00\x01")
+	for _, box := range [][secretKeyBox]byte{secret.box, again.box} {
+		if want := r.seal(r.expand(ok.key[:], info, 32), box[:nonceLen], k.key[:], aad); !bytes.Equal(box[:], want) {
 			t.Error("a wrapped secret key is not what the reference makes of its nonce")
 		}
 	}
-	again.Box = secret.Box
-	if got, err := encodeRecord(again); err != nil || string(got) != v.SecretKey.Record {
+	again.box = secret.box
+	if got, err := again.encode(); err != nil || hex.EncodeToString(got) != v.SecretKey.Record {
 		t.Errorf("a secret key's record is written in another form, error %v", err)
 	}
 }

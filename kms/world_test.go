@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
+	"iter"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -65,7 +67,7 @@ func newWorld(t testing.TB) *world {
 	start := time.Date(2026, 11, 6, 12, 0, 0, 0, time.UTC)
 	return &world{
 		t: t, store: &kmstest.Store{}, root: root, now: start,
-		status:  kms.LogStatus{Created: start.Add(-time.Hour), Head: 4, Applied: 4},
+		status:  logAt(4),
 		claimed: map[domain.KekID]bool{}, used: map[domain.DekID]bool{}, secrets: map[domain.SecretRef]*secret{},
 	}
 }
@@ -104,6 +106,38 @@ func (w *world) Status(ctx context.Context) (kms.LogStatus, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.status, ctx.Err()
+}
+
+// eventAt is the event that the world's log has at a position.
+func eventAt(position uint64) ulid.ULID {
+	var id ulid.ULID
+	binary.BigEndian.PutUint64(id[8:], position)
+	return id
+}
+
+// logAt is the world's log with a head, wholly applied.
+func logAt(head uint64) kms.LogStatus {
+	return kms.LogStatus{FirstEvent: eventAt(1), Head: head, Applied: head, AppliedEvent: eventAt(head)}
+}
+
+func (w *world) EventAt(ctx context.Context, position uint64) (ulid.ULID, error) {
+	return eventAt(position), ctx.Err()
+}
+
+func (w *world) LivingKeks(context.Context) iter.Seq2[domain.KekID, error] {
+	return func(yield func(domain.KekID, error) bool) {
+		w.mu.Lock()
+		var living []domain.KekID
+		for _, s := range w.secrets {
+			living = append(living, s.keys...)
+		}
+		w.mu.Unlock()
+		for _, kek := range living {
+			if !yield(kek, nil) {
+				return
+			}
+		}
+	}
 }
 
 func (w *world) KekClaimed(k domain.KekID) (bool, error) {
@@ -177,8 +211,7 @@ func (w *world) record(r domain.SecretRef, e domain.Event) error {
 	case domain.SecretDeleted:
 		delete(w.secrets, r)
 	}
-	w.status.Head++
-	w.status.Applied++
+	w.status = logAt(w.status.Head + 1)
 	w.mu.Unlock()
 	for _, k := range w.nodes {
 		k.Applied(domain.Recorded{Stream: domain.SecretStream{Ref: r}, Event: e})

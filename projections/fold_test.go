@@ -142,6 +142,23 @@ func (w *world) verify(t tb, s *Store) {
 		fatal("claim", err)
 		equal("claimed", true, claimed)
 	}
+	keks := map[domain.KekID]bool{}
+	for kek, err := range s.LivingKeks(context.Background()) {
+		fatal("living keys", err)
+		keks[kek] = true
+	}
+	wanted := map[domain.KekID]bool{}
+	for _, model := range w.secrets {
+		for _, kek := range model.KekIDs {
+			wanted[kek] = true
+		}
+	}
+	equal("keys of living secrets", wanted, keks)
+	applied, event := s.Applied()
+	equal("position", s.Position(), applied)
+	if applied > 0 {
+		equal("the event there", w.log.events[applied-1].ID, event)
+	}
 	pending, err := s.PendingDestructions(1000)
 	fatal("pending", err)
 	equal("pending destructions", w.pending, pending)

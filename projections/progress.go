@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/oklog/ulid/v2"
+
 	"github.com/chancery-dev/chancery/domain"
 )
 
@@ -38,9 +40,10 @@ type progress struct {
 	stopped    error // why, nil after the end of Run's context
 	rebuilding bool
 	folded     time.Time
-	target     uint64 // the head to be reached before answering
-	silence    error  // of the last heartbeat
-	heard      bool   // any heartbeat at all
+	event      ulid.ULID // id of the event at applied
+	target     uint64    // the head to be reached before answering
+	silence    error     // of the last heartbeat
+	heard      bool      // any heartbeat at all
 	log        domain.LogStatus
 	asked      time.Time // when the last answered heartbeat was sent
 	skew       time.Duration
@@ -55,7 +58,7 @@ func (p *progress) restart(mark checkpoint, rebuilding bool) {
 	defer p.mu.Unlock()
 	p.answers.Store(false)
 	p.applied.Store(mark.position)
-	p.folded, p.rebuilding = mark.at, rebuilding
+	p.folded, p.event, p.rebuilding = mark.at, mark.eventID, rebuilding
 	p.heard, p.behind, p.current = false, false, time.Time{}
 }
 
@@ -109,7 +112,7 @@ func (p *progress) reached(mark checkpoint) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.applied.Store(mark.position)
-	p.folded = mark.at
+	p.folded, p.event = mark.at, mark.eventID
 	p.settle()
 	for len(p.waiters) > 0 && p.waiters[0].position <= mark.position {
 		p.waiters.release(nil)
@@ -152,6 +155,14 @@ func (s *Store) Serving() error { return s.progress.serving() }
 
 // Position is that of the last applied event, 0 before the first.
 func (s *Store) Position() uint64 { return s.progress.applied.Load() }
+
+// Applied returns the position of the last applied event, 0 before the first,
+// and the event's id, zero for a foreign message.
+func (s *Store) Applied() (position uint64, event ulid.ULID) {
+	s.progress.mu.Lock()
+	defer s.progress.mu.Unlock()
+	return s.progress.applied.Load(), s.progress.event
+}
 
 // Now is the folded time of the last applied event.
 func (s *Store) Now() time.Time {

@@ -234,8 +234,14 @@ func TestRefusesUntilCaughtUp(t *testing.T) {
 		"Directory": func(s *Store) error {
 			return s.Directory(org, func(*domain.Directory) error { return nil })
 		},
-		"Scopes":              func(s *Store) error { _, _, err := s.Scopes(org, domain.ScopeTeam, "", 1); return err },
-		"KekClaimed":          func(s *Store) error { _, err := s.KekClaimed(domain.KekID{}); return err },
+		"Scopes":     func(s *Store) error { _, _, err := s.Scopes(org, domain.ScopeTeam, "", 1); return err },
+		"KekClaimed": func(s *Store) error { _, err := s.KekClaimed(domain.KekID{}); return err },
+		"LivingKeks": func(s *Store) error {
+			for _, err := range s.LivingKeks(ctx) {
+				return err
+			}
+			return nil
+		},
 		"DataKeyUsed":         func(s *Store) error { _, err := s.DataKeyUsed(domain.DekID{}); return err },
 		"PendingDestructions": func(s *Store) error { _, err := s.PendingDestructions(1); return err },
 		"Idempotent":          func(s *Store) error { _, _, err := s.Idempotent("", "", ""); return err },

@@ -2,7 +2,9 @@ package projections
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"iter"
 
 	"github.com/chancery-dev/chancery/domain"
 )
@@ -152,6 +154,32 @@ func (s *Store) KekClaimed(kek domain.KekID) (claimed bool, err error) {
 		return nil
 	})
 	return claimed, err
+}
+
+// LivingKeks yields the secret keys of all living secrets, as of one moment.
+// An error is the last pair. The loop's body must not ask the store.
+func (s *Store) LivingKeks(ctx context.Context) iter.Seq2[domain.KekID, error] {
+	return func(yield func(domain.KekID, error) bool) {
+		left := false
+		err := s.view(func(ts *tables) error {
+			c := ts.at(tableSecrets).Cursor()
+			for k, row := c.First(); k != nil; k, row = c.Next() {
+				secret, err := decodeSecret(domain.SecretRef{}, row)
+				if err := errors.Join(err, ctx.Err()); err != nil {
+					return err
+				}
+				for _, kek := range secret.KekIDs {
+					if left = !yield(kek, nil); left {
+						return nil
+					}
+				}
+			}
+			return nil
+		})
+		if err != nil && !left {
+			yield(domain.KekID{}, err)
+		}
+	}
 }
 
 // DataKeyUsed says whether an event used the data key for an envelope. It

@@ -59,7 +59,8 @@ func newFsckCommand(a *app) *cobra.Command {
 		Use:   "fsck",
 		Short: "Verify the log and compare the projection with it (server stopped)",
 		Long: `Verify the streams' settings, decode every event, fold the log afresh and
-compare every bucket of the projection with that. The server must be stopped.
+compare every bucket of the projection with that. With the embedded log, also
+read every key and look for those of living secrets. The server must be stopped.
 
 Prints what differs and exits with status 1 if anything does.`,
 		Example: "  chancery fsck --data chancery-data",
@@ -76,10 +77,14 @@ Prints what differs and exits with status 1 if anything does.`,
 			if err != nil {
 				return err
 			}
-			if report.Projection == nil {
-				return a.say(report, "clean: %d events; there is no projection, the next start folds it anew", report.Head)
+			torn := ""
+			if n := len(report.TornKeySlots); n > 0 {
+				torn = fmt.Sprintf("; %d slots of keys.db are no whole key and no living secret's: the next start erases them", n)
 			}
-			return a.say(report, "clean: %d events; the projection agrees with them up to position %d", report.Head, *report.Projection)
+			if report.Projection == nil {
+				return a.say(report, "clean: %d events; there is no projection, the next start folds it anew%s", report.Head, torn)
+			}
+			return a.say(report, "clean: %d events; the projection agrees with them up to position %d%s", report.Head, *report.Projection, torn)
 		},
 	}
 	o.bind(c.Flags())

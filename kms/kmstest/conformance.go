@@ -20,7 +20,8 @@ const (
 	kekC = "0f112233445566778899aabbccddeeff"
 )
 
-// TestKeyStore checks the contract of [kms.KeyStore] but durability. open
+// TestKeyStore checks the contract of [kms.KeyStore] but durability, which
+// [TestDurability] checks. open
 // gives a new, empty store.
 func TestKeyStore(t *testing.T, open func(t *testing.T) kms.KeyStore) {
 	t.Helper()

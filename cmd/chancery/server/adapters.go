@@ -2,6 +2,9 @@ package server
 
 import (
 	"context"
+	"fmt"
+	"sync"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 
@@ -24,16 +27,55 @@ func (s sealer) Seal(ctx context.Context, ref domain.SecretRef, agent domain.Age
 type logStatus struct {
 	log   eventstore.Log
 	state *projections.Store
+
+	mu      sync.Mutex
+	created time.Time // of the log that first is of
+	first   ulid.ULID
 }
 
 // Status asks the log first, so a head that is applied was applied before the
 // answer.
-func (l logStatus) Status(ctx context.Context) (kms.LogStatus, error) {
+func (l *logStatus) Status(ctx context.Context) (s kms.LogStatus, err error) {
 	status, err := l.log.Status(ctx)
 	if err != nil {
-		return kms.LogStatus{}, err
+		return s, err
 	}
-	return kms.LogStatus{Created: status.Created, Head: status.Head, Stored: status.Stored, Applied: l.state.Position()}, nil
+	s.Stored = status.Stored
+	if s.Head = status.Head; s.Head > 0 {
+		if s.FirstEvent, err = l.firstEvent(ctx, status.Created); err != nil {
+			return s, err
+		}
+	}
+	s.Applied, s.AppliedEvent = l.state.Applied()
+	return s, nil
+}
+
+// firstEvent reads the first event once for each log.
+func (l *logStatus) firstEvent(ctx context.Context, created time.Time) (ulid.ULID, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.first.IsZero() || !l.created.Equal(created) {
+		first, err := l.EventAt(ctx, 1)
+		if err != nil {
+			return ulid.ULID{}, err
+		}
+		l.created, l.first = created, first
+	}
+	return l.first, nil
+}
+
+// EventAt implements [kms.EventLog].
+func (l *logStatus) EventAt(ctx context.Context, position uint64) (ulid.ULID, error) {
+	for r, err := range l.log.Read(ctx, position-1) {
+		if err == nil && r.Position != position {
+			break
+		}
+		return r.ID, err
+	}
+	if err := ctx.Err(); err != nil {
+		return ulid.ULID{}, err
+	}
+	return ulid.ULID{}, fmt.Errorf("the log has no position %d", position)
 }
 
 // keys shows the keyring to the API.

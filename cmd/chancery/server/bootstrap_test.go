@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/chancery-dev/chancery/domain"
+	"github.com/chancery-dev/chancery/kms/slotfile"
 )
 
 var errKilled = errors.New("killed here")
@@ -113,8 +115,20 @@ func TestPartsThatDoNotBelongTogether(t *testing.T) {
 			mustDo(t, os.RemoveAll(cfg.path("jetstream/jetstream/$G/streams/CHANCERY_EVENTS")))
 			mustDo(t, os.Remove(cfg.path(stateFile)))
 		}},
-		{"keys lost", "the key store is empty but the log has secrets", func(t *testing.T, cfg Config) {
-			mustDo(t, os.RemoveAll(cfg.path("jetstream/jetstream/$G/streams/CHANCERY_KEYS")))
+		{"secret keys lost", "keys.db is missing beside a log that has events", func(t *testing.T, cfg Config) {
+			mustDo(t, os.Remove(cfg.path(slotfile.KeysFile)))
+		}},
+		{"organizations' keys lost", "orgkeys.db is missing beside a log that has events", func(t *testing.T, cfg Config) {
+			mustDo(t, os.Remove(cfg.path(slotfile.OrgKeysFile)))
+		}},
+		{"both lost", "Restore keys.db and orgkeys.db from a backup", func(t *testing.T, cfg Config) {
+			mustDo(t, errors.Join(os.Remove(cfg.path(slotfile.KeysFile)), os.Remove(cfg.path(slotfile.OrgKeysFile))))
+		}},
+		{"secret keys emptied", "the key store is empty but the log has secrets", func(t *testing.T, cfg Config) {
+			mustDo(t, os.Truncate(cfg.path(slotfile.KeysFile), 0))
+		}},
+		{"secret keys overwritten", "no key file of this version", func(t *testing.T, cfg Config) {
+			mustDo(t, os.WriteFile(cfg.path(slotfile.KeysFile), bytes.Repeat([]byte("junk"), 1000), 0o600))
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -5,16 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/chancery-dev/chancery/eventstore"
+	"github.com/chancery-dev/chancery/kms"
+	"github.com/chancery-dev/chancery/kms/slotfile"
 	"github.com/chancery-dev/chancery/projections"
 )
 
-// What lies in a data directory beside the two key files.
+// What lies in a data directory beside the root key, the administrator's key
+// and the key files of slotfile.
 const (
 	logDirectory = "jetstream" // of the embedded log
 	stateFile    = "state.db"
@@ -27,7 +32,14 @@ type broker struct {
 	embedded *eventstore.Embedded // nil with an external server
 	conn     *nats.Conn
 	log      eventstore.Log
-	keys     *eventstore.KeyStore
+	keys     keyStore
+	slots    *slotfile.Store // the keys' files; nil with an external server
+}
+
+// keyStore is a key store that can be looked at.
+type keyStore interface {
+	kms.KeyStore
+	verifier
 }
 
 // openBroker takes the data directory for this process and opens the log and
@@ -75,8 +87,7 @@ func openBroker(ctx context.Context, cfg Config) (_ *broker, err error) {
 	if b.log, err = eventstore.OpenJetStream(ctx, b.conn, eventstore.Options{Replicas: cfg.NATSReplicas, Foreign: foreign, Logger: cfg.Logger}); err != nil {
 		return nil, err
 	}
-	b.keys, err = eventstore.OpenKeyStore(ctx, b.conn, cfg.NATSReplicas)
-	return b, err
+	return b, b.openKeys(ctx, cfg)
 }
 
 // makeOrFindData makes the data directory, or checks without making anything
@@ -93,6 +104,53 @@ func makeOrFindData(cfg Config) error {
 		err = fmt.Errorf("there is no log in %s: it has no directory %s", cfg.Data, logDirectory)
 	}
 	return err
+}
+
+// openKeys opens the key files, or the keys' stream of an external server. The
+// files are made beside an empty log only: a log with events had them.
+//
+// A crash after it leaves an empty log beside empty files, which the next start
+// takes as they are.
+func (b *broker) openKeys(ctx context.Context, cfg Config) (err error) {
+	if b.embedded == nil {
+		b.keys, err = eventstore.OpenKeyStore(ctx, b.conn, cfg.NATSReplicas)
+		return err
+	}
+	missing, err := slotfile.Missing(cfg.Data)
+	if err != nil {
+		return err
+	}
+	if len(missing) > 0 {
+		status, err := b.log.Status(ctx)
+		switch {
+		case err != nil:
+			return err
+		case status.Head > 0:
+			return fmt.Errorf("%s is missing beside a log that has events: the keys were lost or are not restored yet. "+
+				"Restore %s from a backup; nothing was changed", strings.Join(missing, " and "), b.keyNames())
+		case cfg.existing:
+			return fmt.Errorf("there are no keys to work on: %s is missing", strings.Join(missing, " and "))
+		}
+	}
+	if cfg.keysReadOnly {
+		b.slots, err = slotfile.OpenReadOnly(cfg.Data)
+	} else {
+		if name, yes := slotfile.CopyOnWrite(cfg.Data); yes {
+			cfg.Logger.WarnContext(ctx, "the key files lie on a file system that writes changed blocks elsewhere: "+
+				"an erased key is gone from the file, not from old blocks and snapshots", slog.String("file system", name), slog.String("data", cfg.Data))
+		}
+		b.slots, err = slotfile.Open(cfg.Data)
+	}
+	b.keys = b.slots
+	return err
+}
+
+// keyNames returns what an operator restores the keys from.
+func (b *broker) keyNames() string {
+	if b.embedded == nil {
+		return eventstore.KeysStream
+	}
+	return slotfile.KeysFile + " and " + slotfile.OrgKeysFile
 }
 
 // logDirectoryMissing is false with an external server.
@@ -130,6 +188,10 @@ func (b *broker) checkStreams(ctx context.Context, cfg Config) error {
 	for _, name := range []string{eventstore.EventsStream, eventstore.KeysStream} {
 		s, err := js.Stream(ctx, name)
 		switch {
+		case err == nil && name == eventstore.KeysStream && b.embedded != nil:
+			return fmt.Errorf("%s was made by a version that kept keys in the stream %s. This version keeps them in %s and does not convert: "+
+				"begin with a new data directory; nothing was changed", cfg.Data, name, b.keyNames())
+		case errors.Is(err, jetstream.ErrStreamNotFound) && name == eventstore.KeysStream && b.embedded != nil:
 		case errors.Is(err, jetstream.ErrStreamNotFound) && cfg.existing:
 			return fmt.Errorf("there is no log to work on: the stream %s is missing", name)
 		case errors.Is(err, jetstream.ErrStreamNotFound):
@@ -162,11 +224,14 @@ func (b *broker) connect(ctx context.Context, cfg Config) (err error) {
 
 // close gives the data directory back when nothing of it is open any more.
 func (b *broker) close() (err error) {
+	if b.slots != nil {
+		err = b.slots.Close()
+	}
 	if b.conn != nil {
 		b.conn.Close()
 	}
 	if b.embedded != nil {
-		err = b.embedded.Shutdown()
+		err = errors.Join(err, b.embedded.Shutdown())
 	}
 	if b.unlock != nil {
 		err = errors.Join(err, b.unlock())

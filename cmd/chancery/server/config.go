@@ -79,6 +79,9 @@ type Config struct {
 	// existing says that the log must be there: what is missing is an error and
 	// is not made. The offline commands set it.
 	existing bool
+	// keysReadOnly leaves the key files as they are. What makes no key and
+	// destroys none sets it.
+	keysReadOnly bool
 	// atStep is called after each step of the first start; tests stop there.
 	atStep func(step string) error
 

@@ -5,7 +5,9 @@
 //
 // What lies in a data directory, and what losing it means:
 //
-//	jetstream/      the embedded log and key store: everything
+//	jetstream/      the embedded log: everything
+//	keys.db         the secrets' keys, wrapped: every value
+//	orgkeys.db      the organizations' keys, wrapped: every value
 //	root.key        the local root key: without it no value opens again
 //	state.db        the projection: rebuilt from the log when missing
 //	admin.key       the first administrator's API key: may be moved away

@@ -81,6 +81,9 @@ func (h *health) Ready(ctx context.Context) []httpapi.Unready {
 	look("signer", "the logs cannot be signed", h.signer.Problem())
 	look("streams", "a stream is not configured as it must be", h.streams.problem())
 	look("keys", noKeys, asked.keys)
+	if h.slots != nil {
+		look("key files", "the key files are damaged or take no more writes", h.slots.Problem())
+	}
 	look("sweeper", "unclaimed keys cannot be swept safely", h.keyring.SweepProblem())
 	look("clock", "this node's clock is ahead of the log's", clockProblem(h.state.ClockSkew()))
 	return unready

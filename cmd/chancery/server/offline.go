@@ -110,11 +110,15 @@ type FsckReport struct {
 	// Access is the position up to which the index of the access log was
 	// compared with it, nil where there is no index or no message in it.
 	Access *uint64 `json:"access"`
+	// TornKeySlots are the offsets in keys.db of what is neither a key nor
+	// free, as a crash leaves it. The next start erases it.
+	TornKeySlots []int64 `json:"tornKeySlots"`
 }
 
 // Fsck verifies the log's configuration, decodes every event, folds the log
-// afresh and compares the projection with that, bucket by bucket. The server
-// must be stopped. It mends nothing: the projection's file stays as it is,
+// afresh and compares the projection with that, bucket by bucket. On an
+// embedded node it also reads every key and looks for the key of every living
+// secret. The server must be stopped. It mends nothing: the projection's file stays as it is,
 // byte for byte, and one that the next start would discard is a finding. A
 // missing projection, or one without an event, is no fault: the next start
 // folds it. The error lists what differs.
@@ -125,12 +129,18 @@ func Fsck(ctx context.Context, cfg Config) (report FsckReport, err error) {
 		}
 		var compared error
 		report.Projection, compared = compareState(ctx, cfg, b, path)
+		keys := keysCheck{slots: b.slots, missing: map[domain.KekID]domain.SecretRef{}}
 		for r, err := range b.log.Read(ctx, 0) {
+			if err == nil {
+				err = keys.event(ctx, r)
+			}
 			if err != nil {
 				return errors.Join(compared, err)
 			}
 			report.Head = r.Position
 		}
+		report.TornKeySlots, err = keys.end(ctx)
+		compared = errors.Join(compared, err)
 		report.Access, err = compareAccess(ctx, cfg, b)
 		return errors.Join(compared, err)
 	})
@@ -174,6 +184,7 @@ func withState(ctx context.Context, cfg Config, do func(b *broker, path string) 
 		return err
 	}
 	cfg.existing = true // a mistyped directory must not become an empty log
+	cfg.keysReadOnly = true
 	b, err := openBroker(ctx, cfg)
 	if err != nil {
 		return err

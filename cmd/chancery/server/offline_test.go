@@ -79,13 +79,13 @@ func TestOfflineCommandsMakeNoStream(t *testing.T) {
 			cfg := testConfig(t)
 			openAndLook(t, cfg, func(*store) {})
 			streams := cfg.path("jetstream/jetstream/$G/streams")
-			for _, stream := range []string{"CHANCERY_KEYS", "CHANCERY_EVENTS"} {
-				mustDo(t, os.RemoveAll(filepath.Join(streams, stream)))
-				if err := run(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), stream) {
-					t.Errorf("without %s: %v", stream, err)
+			for _, path := range []string{cfg.path("orgkeys.db"), cfg.path("keys.db"), filepath.Join(streams, "CHANCERY_EVENTS")} {
+				mustDo(t, os.RemoveAll(path))
+				if err := run(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), filepath.Base(path)) {
+					t.Errorf("without %s: %v", path, err)
 				}
-				if _, err := os.Stat(filepath.Join(streams, stream)); err == nil {
-					t.Errorf("%s was made", stream)
+				if _, err := os.Stat(path); err == nil {
+					t.Errorf("%s was made", path)
 				}
 			}
 		})

@@ -10,7 +10,6 @@ import (
 	"os"
 
 	"github.com/chancery-dev/chancery/domain"
-	"github.com/chancery-dev/chancery/eventstore"
 	"github.com/chancery-dev/chancery/kms"
 )
 
@@ -20,8 +19,8 @@ import (
 // working server whose every value is lost.
 //
 // created tells that the file was made by this call.
-func openProvider(ctx context.Context, path string, logEmpty bool, log eventstore.Log, keys kms.KeyStore, rand io.Reader) (p *kms.Local, created bool, err error) {
-	keysEmpty, err := kms.StoreEmpty(ctx, keys)
+func openProvider(ctx context.Context, path string, logEmpty bool, b *broker, rand io.Reader) (p *kms.Local, created bool, err error) {
+	keysEmpty, err := kms.StoreEmpty(ctx, b.keys)
 	if err != nil {
 		return nil, false, err
 	}
@@ -40,15 +39,13 @@ func openProvider(ctx context.Context, path string, logEmpty bool, log eventstor
 	case err != nil:
 		return nil, false, err
 	}
-	if keysEmpty {
-		if err := refuseLostKeys(ctx, log); err != nil {
-			return nil, false, err
-		}
+	if err := refuseLostKeys(ctx, b, keysEmpty); err != nil {
+		return nil, false, err
 	}
 	if p, err = kms.OpenLocal(path); err != nil {
 		return nil, false, err
 	}
-	if _, err := kms.CheckProvider(ctx, p, keys); err != nil {
+	if _, err := kms.CheckProvider(ctx, p, b.keys); err != nil {
 		if errors.Is(err, kms.ErrAuth) || errors.Is(err, kms.ErrDestroyed) {
 			return nil, false, fmt.Errorf("the root key file %s is not the one that wrapped the keys in the key store: "+
 				"put the right one there; nothing was changed", path)
@@ -58,17 +55,37 @@ func openProvider(ctx context.Context, path string, logEmpty bool, log eventstor
 	return p, false, nil
 }
 
-// refuseLostKeys refuses a log with secrets beside an empty key store: none of
-// its values opens, and new keys would only hide that.
-func refuseLostKeys(ctx context.Context, log eventstore.Log) error {
-	for r, err := range log.Read(ctx, 0) {
+// refuseLostKeys refuses a log with secrets beside a key store without any
+// key, and one with living secrets beside a key store without any secret key:
+// none of its values opens, and new keys would only hide that.
+func refuseLostKeys(ctx context.Context, b *broker, empty bool) error {
+	for _, err := range b.keys.SecretKeys(ctx, 0) {
+		return err // there is one
+	}
+	if b.slots != nil && (len(b.slots.Torn()) > 0 || b.slots.Problem() != nil) {
+		return nil // damaged, not lost: readiness and fsck say where
+	}
+	living := map[domain.SecretRef]struct{}{}
+	for r, err := range b.log.Read(ctx, 0) {
 		if err != nil {
 			return err
 		}
-		if _, ok := r.Event.(domain.SecretCreated); ok {
-			return errors.New("the key store is empty but the log has secrets: the keys were lost or are not restored yet. " +
-				"Restore CHANCERY_KEYS from a backup; nothing was changed")
+		secret, ok := r.Stream.(domain.SecretStream)
+		if !ok {
+			continue
 		}
+		switch r.Event.(type) { //nolint:gochecksumtype // the others neither begin nor end a secret.
+		case domain.SecretCreated:
+			living[secret.Ref] = struct{}{}
+		case domain.SecretDeleted:
+			if !empty { // an organization's key outlives its secrets
+				delete(living, secret.Ref)
+			}
+		}
+	}
+	if len(living) > 0 {
+		return fmt.Errorf("the key store is empty but the log has secrets: the keys were lost or are not restored yet. "+
+			"Restore %s from a backup; nothing was changed", b.keyNames())
 	}
 	return nil
 }

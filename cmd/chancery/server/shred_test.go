@@ -3,14 +3,13 @@ package server
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/chancery-dev/chancery/domain"
+	"github.com/chancery-dev/chancery/kms/slotfile"
 )
 
 // filesWith gives the files below dir that hold any of the patterns.
@@ -55,7 +54,7 @@ func TestDeleteShredsKeys(t *testing.T) {
 				mustDo(t, err)
 			}
 		}
-		if len(filesWith(t, cfg.path("jetstream"), boxes["doomed"]...)) == 0 {
+		if len(filesWith(t, cfg.path(slotfile.KeysFile), boxes["doomed"]...)) == 0 {
 			t.Fatal("the wrapped key was not found on disk before the delete: the search proves nothing")
 		}
 		res, err := s.executor.ChangeSecret(ctx, domain.SecretRequest{Principal: who, Ref: doomed.Ref, Command: domain.DeleteSecret{}})
@@ -84,23 +83,20 @@ func TestDeleteShredsKeys(t *testing.T) {
 	}
 }
 
-// wrappedBytes gives the wrapped key in the forms that could be on disk: as
-// stored, and decoded.
-func wrappedBytes(t *testing.T, s *store, kek domain.KekID) [][]byte {
+// wrappedBytes returns every run of eight bytes of a wrapped key, the whole of
+// which lies at a fixed place in its record.
+func wrappedBytes(t *testing.T, s *store, kek domain.KekID) (runs [][]byte) {
 	t.Helper()
 	stored, err := s.keys.SecretKey(t.Context(), kek.String())
 	mustDo(t, err)
-	var record struct {
-		Box string `json:"box"`
+	if len(stored.Record) != 149 {
+		t.Fatalf("the record has %d bytes", len(stored.Record))
 	}
-	mustDo(t, json.Unmarshal(stored.Record, &record))
-	raw, err := base64.StdEncoding.DecodeString(record.Box)
-	mustDo(t, err)
-	if len(raw) != 12+32+16 {
-		t.Fatalf("the wrapped key has %d bytes", len(raw))
+	box := stored.Record[41:101]
+	for at := 0; at+8 <= len(box); at++ {
+		runs = append(runs, box[at:at+8])
 	}
-	// Parts of it, too: an erasure that leaves half a key is none.
-	return [][]byte{[]byte(record.Box), raw, raw[:16], raw[len(raw)-16:], []byte(record.Box[:20])}
+	return runs
 }
 
 func administrator(t *testing.T, s *store) domain.Principal {

@@ -73,7 +73,7 @@ func (s *store) openKeysAndLog(ctx context.Context) error {
 	if empty && s.cfg.existing {
 		return errors.New("the log is empty: the first start of the server makes an administrator; nothing was changed")
 	}
-	provider, created, err := openProvider(ctx, path, empty, s.log, s.keys, s.rand)
+	provider, created, err := openProvider(ctx, path, empty, s.broker, s.rand)
 	if err != nil {
 		return err
 	}
@@ -102,10 +102,17 @@ func (s *store) openState() (err error) {
 }
 
 func (s *store) assemble() (err error) {
-	s.keyring, err = kms.New(kms.Config{
-		Provider: s.provider, Store: s.keys, Log: logStatus{log: s.log, state: s.state}, Claims: s.state,
+	keys := kms.Config{
+		Provider: s.provider, Store: s.keys, Log: &logStatus{log: s.log, state: s.state}, Claims: s.state,
 		Now: s.now, Rand: s.rand, Logger: s.cfg.Logger,
-	})
+	}
+	s.streams = &streamWatch{parts: []verifier{s.log, s.access, s.proofs}, logger: s.cfg.Logger}
+	if s.slots != nil {
+		keys.Torn = s.slots
+	} else {
+		s.streams.parts = append(s.streams.parts, s.keys)
+	}
+	s.keyring, err = kms.New(keys)
 	if err != nil {
 		return err
 	}
@@ -123,7 +130,6 @@ func (s *store) assemble() (err error) {
 		Deleted: func() { s.reconciler.Wake() },
 	})
 	s.reconciler = eventstore.NewReconciler(s.executor, s.cfg.Logger)
-	s.streams = &streamWatch{parts: []verifier{s.log, s.keys, s.access, s.proofs}, logger: s.cfg.Logger}
 	s.registerGauges(s.registry)
 	s.audit.registerGauges(s.registry)
 	return nil
