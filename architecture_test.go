@@ -65,6 +65,9 @@ var imports = map[string]row{
 	"kms/kmstest": {own: []string{"domain", "kms"}, modules: []string{goCmp}, tests: true},
 	"kms/seal":    {own: []string{"domain"}},
 	"eventstore":  {own: []string{"domain"}, modules: []string{natsClient, natsServer, natsJWT, nkeys, highway, ulid}},
+	"eventstore/feed": {
+		own: []string{"domain", "eventstore"}, modules: []string{natsClient, nkeys},
+	},
 	"proof":       {modules: []string{torchwood, xmod}},
 	"projections": {own: []string{"domain", "proof", "projections/internal/cachefile"}, modules: []string{bbolt, btree, ulid, xmod}},
 	"projections/accesslog": {

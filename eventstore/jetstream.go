@@ -262,5 +262,5 @@ func (b *jetStreamBroker) verify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return verifyStream(b.config, info.Config)
+	return VerifyStream(b.config, info.Config)
 }

@@ -31,8 +31,8 @@ func (e *Embedded) distrustState() error {
 		if err != nil {
 			return err
 		}
-		for _, state := range states {
-			if err := os.Remove(state); err != nil {
+		for _, state := range append(states, filepath.Join(e.dir, epochFile)) {
+			if err := os.Remove(state); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
 		}

@@ -24,8 +24,10 @@ func newConsumerAddCommand(a *app) *cobra.Command {
 		Use:   "add NAME",
 		Short: "Make a durable consumer of the events, and a NATS user that may read it",
 		Long: `Make a durable consumer of the events for one service, beginning at the first
-event, and a NATS user that may fetch and acknowledge it and nothing else. It is
-given the metadata of events as CloudEvents, never a value.
+event of the feed, and a NATS user that may ask about it, fetch and acknowledge
+and nothing else. It is given the metadata of events as CloudEvents, never a
+value. The first consumer makes the feed, the stream CHANCERY_FEED, which the
+server fills.
 
 With the embedded log the server must be stopped; from its next start on, the
 user may connect where "chancery serve --nats-listen" says. With --nats-url,

@@ -57,9 +57,10 @@ func newFsckCommand(a *app) *cobra.Command {
 	var o storeOptions
 	c := &cobra.Command{
 		Use:   "fsck",
-		Short: "Verify the log and compare the projection with it (server stopped)",
+		Short: "Verify the log and compare projection and feed with it (server stopped)",
 		Long: `Verify the streams' settings, decode every event, fold the log afresh and
-compare every bucket of the projection with that. The server must be stopped.
+compare every bucket of the projection with that, and every message of the feed
+with its event. The server must be stopped.
 
 Prints what differs and exits with status 1 if anything does.`,
 		Example: "  chancery fsck --data chancery-data",
@@ -76,10 +77,18 @@ Prints what differs and exits with status 1 if anything does.`,
 			if err != nil {
 				return err
 			}
-			if report.Projection == nil {
-				return a.say(report, "clean: %d events; there is no projection, the next start folds it anew", report.Head)
+			projection, feed := "there is no projection, the next start folds it anew", ""
+			if report.Projection != nil {
+				projection = fmt.Sprintf("the projection agrees with them up to position %d", *report.Projection)
 			}
-			return a.say(report, "clean: %d events; the projection agrees with them up to position %d", report.Head, *report.Projection)
+			switch f := report.Feed; {
+			case f == nil:
+			case f.Skipped != "":
+				feed = "; the feed was not compared: " + f.Skipped
+			default:
+				feed = fmt.Sprintf("; the feed agrees up to position %d", f.Last)
+			}
+			return a.say(report, "clean: %d events; %s%s", report.Head, projection, feed)
 		},
 	}
 	o.bind(c.Flags())

@@ -12,6 +12,7 @@ import (
 
 	"github.com/chancery-dev/chancery/domain"
 	"github.com/chancery-dev/chancery/eventstore"
+	"github.com/chancery-dev/chancery/eventstore/feed"
 	"github.com/chancery-dev/chancery/kms"
 	"github.com/chancery-dev/chancery/projections"
 	"github.com/chancery-dev/chancery/projections/accesslog"
@@ -110,10 +111,13 @@ type FsckReport struct {
 	// Access is the position up to which the index of the access log was
 	// compared with it, nil where there is no index or no message in it.
 	Access *uint64 `json:"access"`
+	// Feed is what was compared of the feed, nil where there is none.
+	Feed *feed.Report `json:"feed"`
 }
 
 // Fsck verifies the log's configuration, decodes every event, folds the log
-// afresh and compares the projection with that, bucket by bucket. The server
+// afresh and compares the projection with that, bucket by bucket, and every
+// message of the feed with its event. The server
 // must be stopped. It mends nothing: the projection's file stays as it is,
 // byte for byte, and one that the next start would discard is a finding. A
 // missing projection, or one without an event, is no fault: the next start
@@ -132,6 +136,8 @@ func Fsck(ctx context.Context, cfg Config) (report FsckReport, err error) {
 			report.Head = r.Position
 		}
 		report.Access, err = compareAccess(ctx, cfg, b)
+		compared = errors.Join(compared, err)
+		report.Feed, err = b.checkFeed(ctx, cfg)
 		return errors.Join(compared, err)
 	})
 	return report, err
