@@ -59,6 +59,8 @@ type Follower struct {
 	position atomic.Uint64
 	// places guards the file, and is held while the stream is made anew.
 	places sync.Mutex
+	// atStep, if set, is called after each step of remake; tests stop there.
+	atStep func(step int) error
 
 	mu      sync.Mutex
 	problem error

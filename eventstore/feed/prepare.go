@@ -165,6 +165,14 @@ func (f *Follower) first(ctx context.Context, head uint64) (uint64, error) {
 	return low, nil
 }
 
+// The steps of remake, after each of which a test can stop.
+const (
+	stepKept = iota + 1
+	stepDropped
+	stepMade
+	stepRestored
+)
+
 // remake replaces the stream: an empty one that begins at the first position
 // inside the retention, and every consumer at its last known acknowledged
 // position. info is nil where there is no stream.
@@ -191,7 +199,7 @@ func (f *Follower) remake(ctx context.Context, info *jetstream.StreamInfo, head 
 	if err != nil {
 		return nil, err
 	}
-	if err := writeFile(f.cfg.Path, wanted); err != nil { // (2)
+	if err := errors.Join(writeFile(f.cfg.Path, wanted), f.reached(stepKept)); err != nil { // (2)
 		return nil, err
 	}
 	f.cfg.Logger.InfoContext(ctx, "the feed is made anew", slog.String("reason", reason), slog.Uint64("first", first), slog.Int("consumers", len(wanted)))
@@ -200,14 +208,24 @@ func (f *Follower) remake(ctx context.Context, info *jetstream.StreamInfo, head 
 			return nil, err
 		}
 	}
-	made, err := f.create(ctx, f.config(first, true)) // (4)
-	if err != nil {
+	if err := f.reached(stepDropped); err != nil {
 		return nil, err
 	}
-	if err := f.restorePlaces(ctx, wanted, head); err != nil { // (5)
+	made, err := f.create(ctx, f.config(first, true)) // (4)
+	if err := errors.Join(err, f.reached(stepMade)); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(f.restorePlaces(ctx, wanted, head), f.reached(stepRestored)); err != nil { // (5)
 		return nil, err
 	}
 	return made, f.settle(ctx, first) // (6)
+}
+
+func (f *Follower) reached(step int) error {
+	if f.atStep == nil {
+		return nil
+	}
+	return f.atStep(step)
 }
 
 // settle takes the mark of a stream in making away, and sets the retention.
