@@ -48,9 +48,6 @@ func (s *store) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := s.openFollower(ctx); err != nil {
-		return errors.Join(err, listener.Close())
-	}
 	s.announceFeed(ctx, s.cfg)
 	stopProfiles, err := s.serveProfiles(ctx)
 	if err != nil {

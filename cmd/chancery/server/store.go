@@ -58,7 +58,10 @@ func openStore(ctx context.Context, cfg Config) (_ *store, err error) {
 	if err := s.openAudit(ctx); err != nil {
 		return nil, err
 	}
-	return s, s.assemble()
+	if err := s.assemble(); err != nil {
+		return nil, err
+	}
+	return s, s.openFollower(ctx)
 }
 
 func (s *store) openKeysAndLog(ctx context.Context) error {
