@@ -34,6 +34,9 @@ var ErrAhead = errors.New("feed: the feed is ahead of the log")
 // errRival says that another node appended first.
 var errRival = errors.New("feed: another node appended first")
 
+// errReplaced says that another node made the stream anew.
+var errReplaced = fmt.Errorf("%w: the stream %s was made anew meanwhile", eventstore.ErrUnavailable, Stream)
+
 // Config is what a [Follower] needs. All members are required.
 type Config struct {
 	Feed *Feed
@@ -57,8 +60,11 @@ type Follower struct {
 	// ready is true while the stream has all its consumers.
 	ready    atomic.Bool
 	position atomic.Uint64
-	// places guards the file, and is held while the stream is made anew.
+	// places guards the file and made, and is held while the stream is made
+	// anew.
 	places sync.Mutex
+	// made is when the stream was made that was last found sound.
+	made time.Time
 	// atStep, if set, is called after each step of remake; tests stop there.
 	atStep func(step int) error
 
@@ -193,12 +199,15 @@ func (f *Follower) publish(ctx context.Context, last uint64, pending chan<- jets
 }
 
 // standBy waits while another node appends. Nil: that node has stopped, with
-// events left over.
+// events left over, or made the stream anew.
 func (f *Follower) standBy(ctx context.Context) error {
 	for wait(ctx, pollInterval) {
 		info, err := f.info(ctx)
 		if err != nil {
 			return err
+		}
+		if f.replaced(info) {
+			return nil
 		}
 		status, err := f.cfg.Log.Status(ctx)
 		if err != nil {

@@ -360,11 +360,7 @@ func TestRemade(t *testing.T) {
 			s := newStage(t, 10)
 			s.filled(s.follower(s.user.Consumer))
 			s.acknowledge(6)
-			f := s.follower(s.user.Consumer)
-			f.ready.Store(true)
-			if err := f.copyOnce(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			s.filled(s.follower(s.user.Consumer)) // copies the position when it ends
 			damage(s)
 			s.append(2)
 			s.filled(s.follower(s.user.Consumer))
@@ -436,6 +432,88 @@ func TestRemakeCrashes(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestRemadeTogether: several nodes miss the stream at once, and whoever makes
+// it, its consumer is there in the end, in the stream and in every node's file
+// (invariant 3).
+func TestRemadeTogether(t *testing.T) {
+	s := externalStage(t, 50)
+	s.filled(s.follower())
+	s.acknowledge(7)
+	var nodes []*Follower
+	for i := range 4 {
+		f := s.follower()
+		f.cfg.Path = filepath.Join(t.TempDir(), fmt.Sprintf("feed-%d.json", i))
+		s.filled(f) // has a file
+		nodes = append(nodes, f)
+	}
+	if err := s.feed.Drop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var running []runningFollower
+	for _, f := range nodes {
+		again := s.follower()
+		again.cfg.Path = f.cfg.Path
+		running = append(running, runFollower(t, again))
+	}
+	for _, r := range running {
+		s.await(r.Follower)
+		waitFor(t, "no problem", func() bool { return r.Problem() == nil })
+	}
+	for _, r := range running {
+		r.stop()
+		s.kept(r.cfg.Path, 7)
+	}
+	if next := s.next(); next != 8 {
+		t.Errorf("the consumer goes on at %d", next)
+	}
+}
+
+// kept checks that a node's file has the consumer at a position.
+func (s *stage) kept(path string, position uint64) {
+	s.t.Helper()
+	if kept, err := ReadPlaces(path); err != nil || len(kept) != 1 || kept[0].Acknowledged != position {
+		s.t.Errorf("%s: %+v, %v", path, kept, err)
+	}
+}
+
+// TestRemadeByAnother: while one node has replaced the stream and not added its
+// consumer, another one neither replaces it again nor forgets the consumer; it
+// finishes the work (invariant 3).
+func TestRemadeByAnother(t *testing.T) {
+	s := externalStage(t, 10)
+	s.filled(s.follower())
+	s.acknowledge(7)
+	late, first, crash := s.follower(), s.follower(), errors.New("test: a crash")
+	late.cfg.Path = filepath.Join(t.TempDir(), "late.json")
+	s.filled(late)
+	late.ready.Store(true)
+	stale := s.info()
+	first.atStep = func(at int) error {
+		if at == stepMade {
+			return crash
+		}
+		return nil
+	}
+	if _, err := first.remake(t.Context(), stale, s.head, "a test"); !errors.Is(err, crash) {
+		t.Fatal(err)
+	}
+	if _, err := late.remake(t.Context(), stale, s.head, "a test"); !errors.Is(err, errReplaced) {
+		t.Errorf("the other node: %v", err)
+	}
+	if err := late.copyOnce(t.Context()); err != nil {
+		t.Error(err)
+	}
+	s.kept(late.cfg.Path, 7)
+	if err := first.settle(t.Context(), stale); !errors.Is(err, errReplaced) {
+		t.Errorf("the mark of another stream: %v", err)
+	}
+	late.ready.Store(false)
+	s.filled(late)
+	if next := s.next(); next != 8 {
+		t.Errorf("the consumer goes on at %d", next)
 	}
 }
 

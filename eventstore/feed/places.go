@@ -2,9 +2,12 @@ package feed
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // wanted lists the consumers that must have a durable, each with the furthest
@@ -94,7 +97,10 @@ func (f *Follower) copyOnce(ctx context.Context) error {
 	if !f.ready.Load() {
 		return nil
 	}
-	there, err := f.List(ctx)
+	there, err := f.listOf(ctx, f.made)
+	if errors.Is(err, errReplaced) {
+		return nil // its consumers may not be there yet
+	}
 	if err != nil {
 		return err
 	}
@@ -107,6 +113,31 @@ func (f *Follower) copyOnce(ctx context.Context) error {
 		return err
 	}
 	return writeFile(f.cfg.Path, now)
+}
+
+// listOf lists the consumers of the stream that was made at a time. Another
+// node may make the stream anew: in between it has no consumers, and that they
+// are missing there says nothing. errReplaced.
+func (f *Follower) listOf(ctx context.Context, made time.Time) ([]Status, error) {
+	all, err := f.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Created.Equal(made) {
+		return nil, errReplaced
+	}
+	return all, nil
+}
+
+// replaced reports whether the stream is another one than was found sound.
+func (f *Follower) replaced(info *jetstream.StreamInfo) bool {
+	f.places.Lock()
+	defer f.places.Unlock()
+	return !info.Created.Equal(f.made)
 }
 
 func samePlace(a, b Place) bool {

@@ -48,6 +48,9 @@ func (f *Follower) prepare(ctx context.Context) (last uint64, ok bool, err error
 	if err != nil {
 		return 0, false, err
 	}
+	f.places.Lock()
+	f.made = info.Created
+	f.places.Unlock()
 	return info.State.LastSeq, true, nil
 }
 
@@ -72,7 +75,7 @@ func (f *Follower) trust(ctx context.Context, info *jetstream.StreamInfo, head u
 		}
 	}
 	if making || info.Config.MaxAge != f.o.Retention {
-		return info, f.settle(ctx, info.Config.FirstSeq)
+		return info, f.settle(ctx, info)
 	}
 	return info, nil
 }
@@ -191,7 +194,7 @@ func (f *Follower) remake(ctx context.Context, info *jetstream.StreamInfo, head 
 	}
 	var there []Status
 	if info != nil {
-		if there, err = f.List(ctx); err != nil {
+		if there, err = f.listOf(ctx, info.Created); err != nil {
 			return nil, err
 		}
 	}
@@ -218,7 +221,7 @@ func (f *Follower) remake(ctx context.Context, info *jetstream.StreamInfo, head 
 	if err := errors.Join(f.restorePlaces(ctx, wanted, head), f.reached(stepRestored)); err != nil { // (5)
 		return nil, err
 	}
-	return made, f.settle(ctx, first) // (6)
+	return made, f.settle(ctx, made) // (6)
 }
 
 func (f *Follower) reached(step int) error {
@@ -229,7 +232,15 @@ func (f *Follower) reached(step int) error {
 }
 
 // settle takes the mark of a stream in making away, and sets the retention.
-func (f *Follower) settle(ctx context.Context, first uint64) error {
+func (f *Follower) settle(ctx context.Context, made *jetstream.StreamInfo) error {
+	now, err := f.info(ctx)
+	if err != nil {
+		return err
+	}
+	if !now.Created.Equal(made.Created) {
+		return errReplaced // its consumers are not there yet
+	}
+	first := made.Config.FirstSeq
 	if _, err := f.js.UpdateStream(ctx, f.config(first, false)); err != nil {
 		return fmt.Errorf("%w: stream %s: %w", eventstore.ErrUnavailable, Stream, err)
 	}
