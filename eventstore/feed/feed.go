@@ -61,7 +61,7 @@ func (f *Feed) Add(ctx context.Context, c Consumer) error {
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		// Filled from the first event. A follower with a retention makes it anew
 		// at the first event inside that.
-		info, err = f.create(ctx, f.config(1, false))
+		info, err = f.create(ctx, f.config(1, true))
 	}
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -432,6 +433,36 @@ func TestRemakeCrashes(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestRemadeTwice: a server that is told to delete the stream again, while it
+// still removes the files of the one before, leaves the files: the old messages
+// come back in the new stream, and are not taken for the feed (invariant 3).
+func TestRemadeTwice(t *testing.T) {
+	dir := t.TempDir()
+	_, nc := startEmbedded(t, dir)
+	s := stageOn(t, nc, 10)
+	s.filled(s.follower(s.user.Consumer))
+	s.acknowledge(7)
+	removing := filepath.Join(dir, "jetstream", "$G", "streams", "."+Stream)
+	if err := os.MkdirAll(filepath.Join(removing, "msgs"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.feed = openFeed(t, s.nc, Options{Epoch: "two"})
+	f := s.follower(s.user.Consumer)
+	if err := f.round(t.Context()); !errors.Is(err, eventstore.ErrUnavailable) || !strings.Contains(err.Error(), "did not delete") {
+		t.Fatalf("the first try: %v", err)
+	}
+	if err := f.round(t.Context()); err == nil {
+		t.Error("the second try passed, while the files are still being removed")
+	}
+	if err := os.RemoveAll(removing); err != nil {
+		t.Fatal(err)
+	}
+	s.filled(f)
+	if next := s.next(); next != 8 {
+		t.Errorf("the consumer goes on at %d", next)
 	}
 }
 

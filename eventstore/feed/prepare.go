@@ -86,6 +86,9 @@ func (f *Follower) distrust(ctx context.Context, info *jetstream.StreamInfo, hea
 	if info.Config.Metadata[epochKey] != f.o.Epoch {
 		return "the machine stopped uncleanly", nil
 	}
+	if _, making := info.Config.Metadata[makingKey]; making && !empty(info) {
+		return "it was not empty when it was made", nil
+	}
 	if state.Lost != nil || state.LastSeq > 0 && state.Msgs != state.LastSeq+1-state.FirstSeq {
 		return "it has a gap", nil
 	}
@@ -102,6 +105,15 @@ func (f *Follower) distrust(ctx context.Context, info *jetstream.StreamInfo, hea
 		}
 	}
 	return "", nil
+}
+
+// empty reports whether a stream in making is as it must be: nothing is appended
+// to it before its mark is gone. A server that is told to delete a stream while
+// it still removes the files of an earlier one of the name (nats-server 2.15)
+// acknowledges that and leaves the files, and the next stream begins with the
+// messages of the old one.
+func empty(info *jetstream.StreamInfo) bool {
+	return info.State.Msgs == 0 && info.State.LastSeq+1 == max(1, info.Config.FirstSeq)
 }
 
 // same compares one position of the feed with the log.
@@ -217,6 +229,9 @@ func (f *Follower) remake(ctx context.Context, info *jetstream.StreamInfo, head 
 	made, err := f.create(ctx, f.config(first, true)) // (4)
 	if err := errors.Join(err, f.reached(stepMade)); err != nil {
 		return nil, err
+	}
+	if !empty(made) { // the next round begins again
+		return nil, fmt.Errorf("%w: the server did not delete the stream %s", eventstore.ErrUnavailable, Stream)
 	}
 	if err := errors.Join(f.restorePlaces(ctx, wanted, head), f.reached(stepRestored)); err != nil { // (5)
 		return nil, err
