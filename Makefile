@@ -22,6 +22,7 @@ GOVULNCHECK_VERSION   := v1.9.0
 BENCHSTAT_VERSION     := v0.0.0-20260908200009-22c9c6c9d4da
 REDOCLY_VERSION       := 2.77.0
 TLOG_FSCK_VERSION     := v1.0.4
+NATS_CLI_VERSION      := v0.5.0
 
 # A tool built by another Go may refuse to read this one's code, so the Go
 # version is part of the path.
@@ -33,6 +34,7 @@ GO_LICENSES   := $(TOOLS)/go-licenses-$(GO_LICENSES_VERSION)/go-licenses
 GOVULNCHECK   := $(TOOLS)/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
 BENCHSTAT     := $(TOOLS)/benchstat-$(BENCHSTAT_VERSION)/benchstat
 TLOG_FSCK     := $(TOOLS)/tlog-fsck-$(TLOG_FSCK_VERSION)/fsck
+NATS_CLI      := $(TOOLS)/nats-$(NATS_CLI_VERSION)/nats
 
 # make run
 DATA   ?= chancery-data
@@ -101,11 +103,12 @@ kill: ## Kill the server KILLS times (200) under load: nothing acknowledged is l
 test-ts: ## Run the TypeScript client's tests against a real server
 	@./scripts/ts-test.sh
 
-# Other people's tools verify what the binary wrote. They know nothing of ours.
+# Other people's tools verify what the binary wrote and follow its events. They
+# know nothing of ours. NATS_PYTHON, a Python with nats-py, adds that client.
 .PHONY: e2e
-e2e: build $(TLOG_FSCK) ## Run the binary and let the tools of others verify its logs
+e2e: build $(TLOG_FSCK) $(NATS_CLI) ## Run the binary; tools and clients of others verify its logs and follow its events
 	$(GO) vet -tags e2e ./e2e
-	CHANCERY_BINARY=$(CURDIR)/bin/chancery TLOG_FSCK=$(TLOG_FSCK) $(GO) test -count 1 -tags e2e -timeout 5m ./e2e
+	CHANCERY_BINARY=$(CURDIR)/bin/chancery TLOG_FSCK=$(TLOG_FSCK) NATS_CLI=$(NATS_CLI) $(GO) test -count 1 -tags e2e -timeout 5m ./e2e
 
 .PHONY: lint
 lint: lint-go lint-mod lint-dead lint-licenses lint-vuln lint-openapi ## Check everything that can be checked without running it
@@ -185,7 +188,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (20s); FUZZ='kms.*Parse' picks
 	done <<<"$$targets"
 
 .PHONY: tools
-tools: $(GOLANGCI_LINT) $(GOFUMPT) $(DEADCODE) $(GO_LICENSES) $(GOVULNCHECK) $(BENCHSTAT) $(TLOG_FSCK) ## Install the pinned tools below .tools
+tools: $(GOLANGCI_LINT) $(GOFUMPT) $(DEADCODE) $(GO_LICENSES) $(GOVULNCHECK) $(BENCHSTAT) $(TLOG_FSCK) $(NATS_CLI) ## Install the pinned tools below .tools
 
 .PHONY: clean
 clean: ## Remove what was built, tools included; never a data directory
@@ -208,3 +211,5 @@ $(BENCHSTAT):
 	$(call install,golang.org/x/perf/cmd/benchstat@$(BENCHSTAT_VERSION))
 $(TLOG_FSCK):
 	$(call install,github.com/transparency-dev/tessera/cmd/fsck@$(TLOG_FSCK_VERSION))
+$(NATS_CLI):
+	$(call install,github.com/nats-io/natscli/nats@$(NATS_CLI_VERSION))

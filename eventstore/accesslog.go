@@ -109,7 +109,7 @@ func (b *jetStreamBroker) setMaxAge(ctx context.Context) error {
 	}
 	old := b.config
 	old.MaxAge = info.Config.MaxAge
-	if err := verifyStream(old, info.Config); err != nil {
+	if err := VerifyStream(old, info.Config); err != nil {
 		return err
 	}
 	wanted := info.Config

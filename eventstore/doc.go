@@ -38,15 +38,13 @@
 //     counted. What refusals can put into the log, and what they take up in
 //     memory, is bounded whatever a client sends.
 //  9. Whatever an access holds, it has a record.
-//  10. The user of a [Feed] gets whole records and no byte of a body, reaches
-//     no other stream, message or consumer by any call, and moves nothing by
-//     any reply subject. Over the network nobody else gets in.
 //
 // Every implementation of [Log], of [AccessReadWriter] and of a [ProofStore]'s
 // broker passes the same conformance suite.
 //
 // Not here: what events mean (domain), how values are sealed (kms), how the
-// log is folded (projections), what checkpoints and frontiers say (proof).
+// log is folded (projections), what checkpoints and frontiers say (proof), what
+// services outside read (eventstore/feed).
 //
 // Sources: CloudEvents 1.0 and its JSON format; RFC 8259 (JSON); RFC 3339
 // (times); NATS architecture decisions ADR-4 (headers), ADR-8 and ADR-31

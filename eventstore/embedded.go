@@ -29,15 +29,16 @@ const (
 	// is free now, and refuses to start once the log has outgrown it.
 	embeddedStore = 1 << 60
 	readyPoll     = 5 * time.Millisecond
-	// embeddedAccount stands for the default account where accounts are
-	// written down.
-	embeddedAccount = "CHANCERY"
+	// EmbeddedAccount is the name of the service's account in the text of a
+	// [Listener]. The embedded server's default account stands in its place,
+	// which a configuration's text cannot name.
+	EmbeddedAccount = "CHANCERY"
 )
 
 // Embedded is a NATS server inside this process. It writes every message into a
 // file before it acknowledges the message, and does not fsync: package natsfile
-// does, for many messages at once. It listens on no network address unless feeds are
-// to be reached from outside (see [Listener]).
+// does, for many messages at once. It listens on no network address unless
+// consumers are to reach their feed from outside (see [Listener]).
 type Embedded struct {
 	server *server.Server
 	dir    string
@@ -45,6 +46,7 @@ type Embedded struct {
 	logger *slog.Logger
 	unlock func() error
 	stop   func() error // once
+	epoch  string
 	mu     sync.Mutex
 	heads  map[string]*knownHeads // by stream
 	// service is the user of this process, nil where there is no listener and
@@ -52,12 +54,14 @@ type Embedded struct {
 	service nkeys.KeyPair
 }
 
-// Listener opens a network address on which the users of feeds may connect,
-// and nobody else.
+// Listener opens a network address on which the users of the accounts may
+// connect, and nobody else.
 type Listener struct {
 	Address string      // host:port; port 0 takes a free one
 	TLS     *tls.Config // nil: without
-	Feeds   []Feed
+	// Accounts is the part of a NATS server's configuration with accounts and
+	// users by nkey, and [EmbeddedAccount] among them.
+	Accounts string
 }
 
 // StartEmbedded starts a server that keeps its streams under dir, which is
@@ -105,7 +109,11 @@ func (e *Embedded) start(ctx context.Context, dir string, l *Listener, fsync fun
 	if err := ctx.Err(); err != nil {
 		return err // before anything runs that would have to be stopped
 	}
-	if e.files, err = natsfile.Open(dir, natsfile.Options{Streams: LogFiles(), Sync: fsync}); err != nil {
+	files := natsfile.Options{Streams: LogFiles(), PowerLost: func() error { return endEpoch(dir) }, Sync: fsync}
+	if e.files, err = natsfile.Open(dir, files); err != nil {
+		return err
+	}
+	if e.epoch, err = openEpoch(dir); err != nil {
 		return err
 	}
 	options := &server.Options{
@@ -147,7 +155,7 @@ func (e *Embedded) start(ctx context.Context, dir string, l *Listener, fsync fun
 	}
 }
 
-// listen adds the listener, the accounts of the feeds and, since the server
+// listen adds the listener, its accounts and, since the server
 // now refuses whoever has no name, a user for this process. Its key lives in
 // memory alone, and the server takes it from inside the process alone.
 func (e *Embedded) listen(o *server.Options, l Listener) error {
@@ -162,12 +170,8 @@ func (e *Embedded) listen(o *server.Options, l Listener) error {
 	if number == 0 {
 		number = server.RANDOM_PORT
 	}
-	text, err := FeedAccounts(embeddedAccount, l.Feeds, "jetstream: enabled")
-	if err != nil {
-		return err
-	}
 	var accounts server.Options
-	if err := accounts.ProcessConfigString(text); err != nil {
+	if err := accounts.ProcessConfigString(l.Accounts); err != nil {
 		return fmt.Errorf("eventstore: the accounts of the consumers: %w", err)
 	}
 	if e.service, err = nkeys.CreateUser(); err != nil {
@@ -178,9 +182,7 @@ func (e *Embedded) listen(o *server.Options, l Listener) error {
 		return fmt.Errorf("eventstore: a key for the embedded server: %w", err)
 	}
 	for _, a := range accounts.Accounts {
-		if a.Name == embeddedAccount {
-			// The log lies in the default account, which a configuration's
-			// text cannot name.
+		if a.Name == EmbeddedAccount {
 			a.Name = server.DEFAULT_GLOBAL_ACCOUNT
 			o.Nkeys = append(o.Nkeys, &server.NkeyUser{Nkey: public, Account: a, AllowedConnectionTypes: connections(jwt.ConnectionTypeInProcess)})
 		}

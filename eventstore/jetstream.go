@@ -282,7 +282,7 @@ func (b *jetStreamBroker) verify(ctx context.Context) error {
 	if b.sync != nil && info.Config.Compression != jetstream.NoCompression {
 		return &ConfigurationError{Stream: b.config.Name, Setting: "compression", Want: "none", Got: info.Config.Compression.String()}
 	}
-	return verifyStream(b.config, info.Config)
+	return VerifyStream(b.config, info.Config)
 }
 
 // Fault returns why nothing more becomes durable in the stream's files, or nil.

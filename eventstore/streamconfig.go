@@ -34,7 +34,7 @@ const (
 // eventsConfig is how the events' stream is made: file storage, no limit by
 // which an event could ever go, no deletion, no change of what is stored.
 func eventsConfig(replicas int) jetstream.StreamConfig {
-	c := baseConfig(EventsStream, allEvents, replicas)
+	c := StreamConfig(EventsStream, allEvents, replicas)
 	c.DenyDelete, c.DenyPurge = true, true
 	c.AllowDirect, c.AllowAtomicPublish = true, true
 	return c
@@ -43,7 +43,7 @@ func eventsConfig(replicas int) jetstream.StreamConfig {
 // accessConfig is how the access log's stream is made: nothing goes but by age
 // (0: never), no deletion.
 func accessConfig(replicas int, maxAge time.Duration) jetstream.StreamConfig {
-	c := baseConfig(AccessStream, accessSubject, replicas)
+	c := StreamConfig(AccessStream, accessSubject, replicas)
 	c.DenyDelete, c.DenyPurge, c.AllowDirect = true, true, true
 	c.MaxAge = maxAge
 	return c
@@ -51,7 +51,7 @@ func accessConfig(replicas int, maxAge time.Duration) jetstream.StreamConfig {
 
 // proofConfig is how the proofs' stream is made: no limits, no deletion.
 func proofConfig(replicas int) jetstream.StreamConfig {
-	c := baseConfig(ProofStream, allProofs, replicas)
+	c := StreamConfig(ProofStream, allProofs, replicas)
 	c.DenyDelete, c.DenyPurge = true, true
 	return c
 }
@@ -59,7 +59,7 @@ func proofConfig(replicas int) jetstream.StreamConfig {
 // keysConfig is how the keys' stream is made: single messages can be erased.
 // There are no atomic batches, whose staging files would keep a copy.
 func keysConfig(replicas int) jetstream.StreamConfig {
-	return baseConfig(KeysStream, allKeys, replicas)
+	return StreamConfig(KeysStream, allKeys, replicas)
 }
 
 // duplicateWindow is the shortest that the server takes. No message of ours has
@@ -67,7 +67,9 @@ func keysConfig(replicas int) jetstream.StreamConfig {
 // within the window.
 const duplicateWindow = 100 * time.Millisecond
 
-func baseConfig(name, subjects string, replicas int) jetstream.StreamConfig {
+// StreamConfig is what every stream of Chancery has in common: files, no
+// limits, no loss by retention. A stream adds what it differs in.
+func StreamConfig(name, subjects string, replicas int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: name, Subjects: []string{subjects}, Replicas: replicas,
 		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage,
@@ -76,11 +78,12 @@ func baseConfig(name, subjects string, replicas int) jetstream.StreamConfig {
 	}
 }
 
-// verifyStream compares what must not differ. Free are replicas, placement,
+// VerifyStream compares what must not differ between a stream's configuration
+// and the wanted one; ErrConfiguration names the first setting. Free are replicas, placement,
 // description, metadata, the window for duplicates and, on the events,
 // compression (bytes of erased keys must be where they were written, so not
 // there).
-func verifyStream(want, got jetstream.StreamConfig) error {
+func VerifyStream(want, got jetstream.StreamConfig) error {
 	v := verifier{stream: want.Name}
 	v.check("subjects", strings.Join(want.Subjects, " "), strings.Join(got.Subjects, " "))
 	v.check("storage", want.Storage, got.Storage)
@@ -104,7 +107,7 @@ func verifyStream(want, got jetstream.StreamConfig) error {
 	v.check("no_ack", false, got.NoAck)
 	v.check("sealed", false, got.Sealed)
 	v.check("persist_mode", jetstream.DefaultPersistMode, got.PersistMode)
-	v.check("first_seq", true, got.FirstSeq <= 1)
+	v.check("first_seq", max(1, want.FirstSeq), max(1, got.FirstSeq))
 	v.check("mirror", false, got.Mirror != nil)
 	v.check("sources", 0, len(got.Sources))
 	v.check("republish", false, got.RePublish != nil)

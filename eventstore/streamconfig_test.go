@@ -98,22 +98,22 @@ func TestVerifyStream(t *testing.T) {
 	for _, want := range []jetstream.StreamConfig{
 		eventsConfig(1), keysConfig(1), accessConfig(1, 0), accessConfig(1, time.Hour), proofConfig(1),
 	} {
-		if err := verifyStream(want, want); err != nil {
+		if err := VerifyStream(want, want); err != nil {
 			t.Error(err)
 		}
 		for setting, change := range changes {
 			got := want
 			got.Subjects = slices.Clone(want.Subjects)
 			change(&got)
-			checkSetting(t, verifyStream(want, got), want.Name, setting)
+			checkSetting(t, VerifyStream(want, got), want.Name, setting)
 		}
 	}
 	compressed := keysConfig(1)
 	compressed.Compression = jetstream.S2Compression
-	checkSetting(t, verifyStream(keysConfig(1), compressed), KeysStream, "compression")
+	checkSetting(t, VerifyStream(keysConfig(1), compressed), KeysStream, "compression")
 	free := eventsConfig(3)
 	free.Compression, free.Description, free.Metadata = jetstream.S2Compression, "ours", map[string]string{"a": "b"}
-	if err := verifyStream(eventsConfig(1), free); err != nil {
+	if err := VerifyStream(eventsConfig(1), free); err != nil {
 		t.Errorf("a free setting: %v", err)
 	}
 }

@@ -22,10 +22,12 @@ func newConsumerAddCommand(a *app) *cobra.Command {
 	var out string
 	c := &cobra.Command{
 		Use:   "add NAME",
-		Short: "Make a durable consumer of the events, and a NATS user that may read it",
+		Short: "Make a durable consumer of the feed, and a NATS user that may read it",
 		Long: `Make a durable consumer of the events for one service, beginning at the first
-event, and a NATS user that may fetch and acknowledge it and nothing else. It is
-given the metadata of events as CloudEvents, never a value.
+event of the feed, and a NATS user that may ask about it, fetch and acknowledge
+and nothing else. It is given the metadata of events as CloudEvents, never a
+value. The first consumer makes the feed, the stream CHANCERY_FEED, which the
+server fills.
 
 With the embedded log the server must be stopped; from its next start on, the
 user may connect where "chancery serve --nats-listen" says. With --nats-url,
@@ -104,8 +106,8 @@ func newConsumerRemoveCommand(a *app) *cobra.Command {
 	var o storeOptions
 	c := &cobra.Command{
 		Use:   "remove NAME",
-		Short: "Remove a consumer, its user and its place in the log",
-		Long: `Remove a consumer, its user and its place in the log. With the embedded log the
+		Short: "Remove a consumer, its user and its position",
+		Long: `Remove a consumer, its user and its position. With the embedded log the
 server must be stopped; with an external server, take its account and the
 exports to it out of that server's configuration as well.`,
 		Example: "  chancery consumer remove billing --data chancery-data",

@@ -78,8 +78,11 @@ interrupt ends it in order: requests in flight finish first.`,
 				return err
 			}
 			cfg.Version = versionOf(debug.ReadBuildInfo())
-			if cfg.AccessRetention != 0 && cfg.AccessRetention < minAccessRetention {
+			if cfg.AccessRetention != 0 && cfg.AccessRetention < minRetention {
 				return usagef("--access-retention must be at least 24h, or 0 to keep access records for ever")
+			}
+			if cfg.FeedRetention != 0 && cfg.FeedRetention < minRetention {
+				return usagef("--feed-retention must be at least 24h, or 0 to keep events for ever")
 			}
 			if err := limitMemory(memory, os.Getenv, cgroupLimits()); err != nil {
 				return err
@@ -103,6 +106,7 @@ interrupt ends it in order: requests in flight finish first.`,
 	f.Float64Var(&o.FailuresPerSecond, "failed-auth-limit", 0, "failed authentications a second that each address may make before it is told to wait; 0 means no bound")
 	f.StringSliceVar(&o.TrustedProxies, "trusted-proxies", nil, "`CIDR`s whose X-Forwarded-For is believed")
 	f.DurationVar(&o.AccessRetention, "access-retention", 0, "how long access records are kept, at least 24h; 0 keeps them for ever")
+	f.DurationVar(&o.FeedRetention, "feed-retention", 0, "how long the feed keeps events for consumers, at least 24h; 0 keeps them for ever")
 	f.DurationVar(&o.CheckpointInterval, "checkpoint-interval", 10*time.Second, "how often a log that grew is signed")
 	f.StringArrayVar(&witnesses, "witness", nil, "`URL=KEY` of a witness that cosigns the checkpoints: its submission prefix and its verifier key; may be repeated")
 	f.StringVar(&o.Webhooks, "webhooks", "", "`FILE` of the endpoints that events are sent to, mode 0600; none if empty")
@@ -112,8 +116,8 @@ interrupt ends it in order: requests in flight finish first.`,
 	return c
 }
 
-// minAccessRetention leaves time to export what expires.
-const minAccessRetention = 24 * time.Hour
+// minRetention leaves time to export or to read what expires.
+const minRetention = 24 * time.Hour
 
 // parseWitnesses reads what --witness was given. A verifier key has no equals
 // sign before its base64 part, a URL may have one.

@@ -57,10 +57,11 @@ func newFsckCommand(a *app) *cobra.Command {
 	var o storeOptions
 	c := &cobra.Command{
 		Use:   "fsck",
-		Short: "Verify the log and compare the projection with it (server stopped)",
+		Short: "Verify the log and compare projection and feed with it (server stopped)",
 		Long: `Verify the streams' settings, decode every event, fold the log afresh and
-compare every bucket of the projection with that. With the embedded log, also
-read every key and look for those of living secrets. The server must be stopped.
+compare every bucket of the projection with that, and every message of the feed
+with its event. With the embedded log, also read every key and look for those of
+living secrets. The server must be stopped.
 
 Prints what differs and exits with status 1 if anything does.`,
 		Example: "  chancery fsck --data chancery-data",
@@ -81,10 +82,18 @@ Prints what differs and exits with status 1 if anything does.`,
 			if n := len(report.TornKeySlots); n > 0 {
 				torn = fmt.Sprintf("; %d slots of keys.db are no whole key and no living secret's: the next start erases them", n)
 			}
-			if report.Projection == nil {
-				return a.say(report, "clean: %d events; there is no projection, the next start folds it anew%s", report.Head, torn)
+			projection, feed := "there is no projection, the next start folds it anew", ""
+			if report.Projection != nil {
+				projection = fmt.Sprintf("the projection agrees with them up to position %d", *report.Projection)
 			}
-			return a.say(report, "clean: %d events; the projection agrees with them up to position %d%s", report.Head, *report.Projection, torn)
+			switch f := report.Feed; {
+			case f == nil:
+			case f.Skipped != "":
+				feed = "; the feed was not compared: " + f.Skipped
+			default:
+				feed = fmt.Sprintf("; the feed agrees up to position %d", f.Last)
+			}
+			return a.say(report, "clean: %d events; %s%s%s", report.Head, projection, feed, torn)
 		},
 	}
 	o.bind(c.Flags())

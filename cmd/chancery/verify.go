@@ -23,7 +23,8 @@ func newVerifyCommand(a *app) *cobra.Command {
 
 Of a data directory (server stopped): decodes every event and access record,
 recomputes every leaf and both Merkle trees, and holds them against every signed
-checkpoint, the projections' tiles and the signing key.
+checkpoint, the projections' tiles and the signing key; and compares every
+message of the feed with its event.
 With --tiles: the same from an export's files alone. With a typed --addr: from
 those that a running server gives an auditor's API key.
 

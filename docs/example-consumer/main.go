@@ -1,13 +1,15 @@
 // Command example-consumer follows Chancery's events: it fetches them over
-// NATS, reads each as a CloudEvent, prints one line for it and acknowledges it
-// then. docs/feeds.md explains it.
+// NATS, reads each as a CloudEvent, appends one line for it to a file, and
+// acknowledges it then. docs/feeds.md explains it.
 //
-// An event that was not acknowledged comes again: after a crash, or when 30
-// seconds have passed. So what is done for an event must be harmless when done
-// twice, or its id be remembered with what was done.
+// Its work is the file, and the file's last line is the position that it has
+// done: work and position are written together, in one write. An event comes
+// again after a crash, or when 10 seconds have passed without an
+// acknowledgement. One at or below the position is done already.
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -20,13 +22,7 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/nats-io/nats.go"
-)
-
-const (
-	stream = "CHANCERY_EVENTS"
-	header = "Chancery-Record" // the whole CloudEvent, in its JSON format
-	batch  = 100
-	wait   = 5 * time.Second // for a batch, before asking again
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 func main() {
@@ -34,20 +30,29 @@ func main() {
 	name := flag.String("name", "", "the consumer's name, as given to consumer add")
 	key := flag.String("key", "", "file with the seed of its user's key (default NAME.nk)")
 	ca := flag.String("ca", "", "PEM file of the authority that signed the server's certificate")
+	out := flag.String("out", "", "file to which a line for each event is appended (default NAME.events)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if *key == "" {
 		*key = *name + ".nk"
 	}
-	if err := run(ctx, os.Stdout, *url, *name, *key, *ca); err != nil {
+	if *out == "" {
+		*out = *name + ".events"
+	}
+	if err := run(ctx, *url, *name, *key, *ca, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "example-consumer:", err)
 		os.Exit(1)
 	}
 }
 
 // run follows the events until ctx ends.
-func run(ctx context.Context, out io.Writer, url, name, key, ca string) error {
+func run(ctx context.Context, url, name, key, ca, out string) error {
+	file, done, err := open(out)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
 	user, err := nats.NkeyOptionFromSeed(key)
 	if err != nil {
 		return err
@@ -67,61 +72,83 @@ func run(ctx context.Context, out io.Writer, url, name, key, ca string) error {
 		return err
 	}
 	defer nc.Close()
-	js, err := nc.JetStream()
-	if err != nil {
-		return err
-	}
-	// The consumer is there already, and its user may not ask about it.
-	sub, err := js.PullSubscribe("", name, nats.Bind(stream, name), nats.SkipConsumerLookup())
+	js, err := jetstream.New(nc)
 	if err != nil {
 		return err
 	}
 	for ctx.Err() == nil {
-		if err := next(ctx, out, sub); err != nil {
+		m, err := next(ctx, js, name)
+		if err != nil {
+			// Nothing came, or the server is away: ask again.
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+			continue
+		}
+		if done, err = handle(file, m, done); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// next fetches some events and processes them one by one.
-func next(ctx context.Context, out io.Writer, sub *nats.Subscription) error {
-	waiting, cancel := context.WithTimeout(ctx, wait)
+// next asks for the next event.
+func next(ctx context.Context, js jetstream.JetStream, name string) (jetstream.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	messages, err := sub.Fetch(batch, nats.Context(waiting))
+	c, err := js.Consumer(ctx, "CHANCERY_FEED", name)
 	if err != nil {
-		// Nothing came, or the server is away. What counts is in the log.
-		<-waiting.Done()
-		return nil // the next call asks again
+		return nil, err
 	}
-	for _, m := range messages {
-		if err := process(out, m); err != nil {
-			return err
-		}
-		// Only now: an event that was not processed is not acknowledged. That
-		// the acknowledgement got lost is harmless, the event comes again.
-		if err := m.Ack(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-			return err
-		}
-	}
-	return nil
+	return c.Next(jetstream.FetchContext(ctx))
 }
 
-// process is where a service does its work.
-func process(out io.Writer, m *nats.Msg) error {
-	var e event.Event
-	if err := e.UnmarshalJSON([]byte(m.Header.Get(header))); err != nil {
-		return fmt.Errorf("no CloudEvent: %w", err)
-	}
-	if err := e.Validate(); err != nil {
-		return fmt.Errorf("no CloudEvent: %w", err)
-	}
+// handle is where a service does its work. It returns the position that is
+// done.
+func handle(file io.Writer, m jetstream.Msg, done uint64) (uint64, error) {
 	meta, err := m.Metadata()
 	if err != nil {
-		return err
+		return done, err
 	}
-	// The position orders all events; the body is empty, whatever the event.
-	_, err = fmt.Fprintf(out, "%d %s %s %s %s body=%d\n",
-		meta.Sequence.Stream, e.ID(), e.Time().Format(time.RFC3339), e.Type(), e.Subject(), len(m.Data))
-	return err
+	position := meta.Sequence.Stream
+	if position > done {
+		var e event.Event
+		if err := errors.Join(e.UnmarshalJSON(m.Data()), e.Validate()); err != nil {
+			return done, fmt.Errorf("no CloudEvent: %w", err)
+		}
+		line := fmt.Sprintf("%d %s %s %s %s\n", position, e.ID(), e.Time().Format(time.RFC3339), e.Type(), e.Subject())
+		if _, err := io.WriteString(file, line); err != nil {
+			return done, err
+		}
+		done = position
+	}
+	// Only now. When the acknowledgement gets lost, the event comes again.
+	if err := m.Ack(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		return done, err
+	}
+	return done, nil
+}
+
+// open opens the file and finds the position that is done. A last line without
+// its end was never finished.
+func open(path string) (file *os.File, done uint64, err error) {
+	if file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600); err != nil {
+		return nil, 0, err
+	}
+	text, err := io.ReadAll(file)
+	if err != nil {
+		return nil, 0, errors.Join(err, file.Close())
+	}
+	whole := text[:bytes.LastIndexByte(text, '\n')+1]
+	if err := file.Truncate(int64(len(whole))); err != nil {
+		return nil, 0, errors.Join(err, file.Close())
+	}
+	if len(whole) > 0 {
+		last := whole[bytes.LastIndexByte(whole[:len(whole)-1], '\n')+1:]
+		if _, err := fmt.Sscanf(string(last), "%d ", &done); err != nil {
+			return nil, 0, errors.Join(err, file.Close())
+		}
+	}
+	return file, done, nil
 }

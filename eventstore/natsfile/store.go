@@ -39,6 +39,10 @@ func endOf(last mark, running bool) End {
 type Options struct {
 	// Streams are those that are made durable here, by name.
 	Streams map[string]Rules
+	// PowerLost is called where the machine went down during the last run, before
+	// that is forgotten. A crash after it makes the next Open call it again.
+	// Optional.
+	PowerLost func() error
 	// Sync takes the place of (*os.File).Sync.
 	Sync func(*os.File) error
 }
@@ -122,6 +126,11 @@ func (s *Store) heal(last mark) error {
 	}
 	if s.last != EndedWithMachine {
 		return nil
+	}
+	if s.options.PowerLost != nil {
+		if err := s.options.PowerLost(); err != nil {
+			return err
+		}
 	}
 	for name, rules := range s.options.Streams {
 		if !rules.Expires || inspection.Last[name] >= last.durable[name] {

@@ -54,6 +54,7 @@ func (s *store) startBackground(ctx context.Context, feed *httpapi.Feed) *backgr
 	b.readers.running.Go(func() { s.logFailure(ctx, "projection", s.state.Run(reading, s.log)) })
 	b.readers.running.Go(func() { s.logFailure(ctx, "index of the access log", s.index.Run(reading, s.access)) })
 	b.readers.running.Go(func() { s.logFailure(ctx, "event feed", feed.Run(reading, s.state)) })
+	b.readers.running.Go(func() { s.follower.Run(reading) })
 	b.records.running.Go(func() { s.logFailure(ctx, "access recorder", s.recorder.Run(recording)) })
 	b.writers.running.Go(func() { s.logFailure(ctx, "keyring", s.keyring.Run(writing)) })
 	b.writers.running.Go(func() { s.reconciler.Run(writing) })

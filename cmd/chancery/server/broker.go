@@ -31,6 +31,7 @@ type broker struct {
 	unlock   func() error         // of the data directory
 	embedded *eventstore.Embedded // nil with an external server
 	conn     *nats.Conn
+	feedConn *nats.Conn // of the feed's follower; nil without one
 	log      eventstore.Log
 	keys     keyStore
 	slots    *slotfile.Store // the keys' files; nil with an external server
@@ -208,24 +209,33 @@ func (b *broker) checkStreams(ctx context.Context, cfg Config) error {
 }
 
 func (b *broker) connect(ctx context.Context, cfg Config) (err error) {
-	if cfg.NATSURL != "" {
-		b.conn, err = eventstore.Connect(ctx, eventstore.Server{
-			URL: cfg.NATSURL, CredsFile: cfg.NATSCreds, CAFile: cfg.NATSCA, CertFile: cfg.NATSCert, KeyFile: cfg.NATSKey,
-			Logger: cfg.Logger,
-		})
-		return err
+	if cfg.NATSURL == "" {
+		if b.embedded, err = startEmbedded(ctx, cfg); err != nil {
+			return err
+		}
 	}
-	if b.embedded, err = startEmbedded(ctx, cfg); err != nil {
-		return err
-	}
-	b.conn, err = b.embedded.Connect(ctx)
+	b.conn, err = b.dial(ctx, cfg)
 	return err
+}
+
+// dial gives another connection to the server.
+func (b *broker) dial(ctx context.Context, cfg Config) (*nats.Conn, error) {
+	if b.embedded != nil {
+		return b.embedded.Connect(ctx)
+	}
+	return eventstore.Connect(ctx, eventstore.Server{
+		URL: cfg.NATSURL, CredsFile: cfg.NATSCreds, CAFile: cfg.NATSCA, CertFile: cfg.NATSCert, KeyFile: cfg.NATSKey,
+		Logger: cfg.Logger,
+	})
 }
 
 // close gives the data directory back when nothing of it is open any more.
 func (b *broker) close() (err error) {
 	if b.slots != nil {
 		err = b.slots.Close()
+	}
+	if b.feedConn != nil {
+		b.feedConn.Close()
 	}
 	if b.conn != nil {
 		b.conn.Close()

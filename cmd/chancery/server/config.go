@@ -55,6 +55,9 @@ type Config struct {
 
 	// AccessRetention is how long access records are kept; 0 is for ever.
 	AccessRetention time.Duration
+	// FeedRetention is how long the feed keeps events for consumers, by the
+	// time of the event; 0 is for ever.
+	FeedRetention time.Duration
 	// CheckpointInterval is how often a log that grew is signed; 0 means 10 s.
 	CheckpointInterval time.Duration
 	// Witnesses are asked to cosign the checkpoints.
@@ -108,7 +111,7 @@ func (c Config) check() error {
 		return domain.Errorf(domain.CodeInvalidRequest, "a TLS certificate for consumers and its key go together")
 	case c.NATSListen != "" && c.NATSURL != "":
 		return domain.Errorf(domain.CodeInvalidRequest, "consumers of an external NATS server connect to that server")
-	case c.AccessRetention < 0, c.CheckpointInterval < 0:
+	case c.AccessRetention < 0, c.FeedRetention < 0, c.CheckpointInterval < 0:
 		return domain.Errorf(domain.CodeInvalidRequest, "a duration is negative")
 	}
 	return nil

@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -15,11 +15,19 @@ import (
 
 	"github.com/chancery-dev/chancery/domain"
 	"github.com/chancery-dev/chancery/eventstore"
+	"github.com/chancery-dev/chancery/eventstore/feed"
+)
+
+// consumersFile says who may connect to the embedded server. placesFile keeps
+// how far the consumers are, on every node.
+const (
+	consumersFile = "consumers.json"
+	placesFile    = "feed.json"
 )
 
 // AddedConsumer is what a new consumer needs to know.
 type AddedConsumer struct {
-	eventstore.Feed
+	feed.Consumer
 	// KeyFile holds the seed of its user, in this one place.
 	KeyFile string `json:"keyFile"`
 	Stream  string `json:"stream"`
@@ -30,8 +38,8 @@ type AddedConsumer struct {
 	Accounts string `json:"accounts,omitempty"`
 }
 
-// AddConsumer makes a durable consumer of the events that begins at the first
-// one, and a NATS user for it, whose seed is written to the new file keyFile.
+// AddConsumer makes a durable consumer that begins at the first event of the
+// feed, the feed where there is none yet, and a NATS user for the consumer, whose seed is written to the new file keyFile.
 // With the embedded log the server must be stopped; at its next start the user
 // may connect where NATSListen says. With an external one the server's
 // configuration must be changed by its operator, as the answer says.
@@ -57,7 +65,7 @@ func RemoveConsumer(ctx context.Context, cfg Config, name string) error {
 
 // Consumers lists the consumers and how far they are. The conditions are those
 // of AddConsumer.
-func Consumers(ctx context.Context, cfg Config) (list []eventstore.FeedStatus, err error) {
+func Consumers(ctx context.Context, cfg Config) (list []feed.Status, err error) {
 	err = withFeeds(ctx, cfg, func(f *feeds) error {
 		list, err = f.List(ctx)
 		return err
@@ -67,12 +75,12 @@ func Consumers(ctx context.Context, cfg Config) (list []eventstore.FeedStatus, e
 
 // feeds are the consumers of an opened log.
 type feeds struct {
-	*eventstore.Feeds
+	*feed.Feed
 	cfg    Config
 	broker *broker
 	// known are those of consumers.json; with an external server, those that
 	// have a durable.
-	known []eventstore.Feed
+	known []feed.Consumer
 }
 
 func withFeeds(ctx context.Context, cfg Config, do func(*feeds) error) error {
@@ -100,35 +108,35 @@ func withFeeds(ctx context.Context, cfg Config, do func(*feeds) error) error {
 
 func openFeeds(ctx context.Context, cfg Config, b *broker) (_ *feeds, err error) {
 	f := &feeds{cfg: cfg, broker: b}
-	if f.Feeds, err = eventstore.NewFeeds(b.conn); err != nil {
+	if f.Feed, err = b.openFeed(b.conn, cfg); err != nil {
 		return nil, err
 	}
 	if b.embedded != nil {
-		f.known, err = readConsumers(cfg.path(consumersFile))
+		f.known, err = feed.ReadConsumers(cfg.path(consumersFile))
 	} else {
-		var list []eventstore.FeedStatus
+		var list []feed.Status
 		list, err = f.List(ctx)
 		for _, s := range list {
-			f.known = append(f.known, s.Feed)
+			f.known = append(f.known, s.Consumer)
 		}
 	}
 	return f, err
 }
 
 func (f *feeds) index(name string) int {
-	return slices.IndexFunc(f.known, func(k eventstore.Feed) bool { return k.Name == name })
+	return slices.IndexFunc(f.known, func(k feed.Consumer) bool { return k.Name == name })
 }
 
 func (f *feeds) add(ctx context.Context, name string, filters []string, keyFile string) (AddedConsumer, error) {
 	if f.index(name) >= 0 {
 		return AddedConsumer{}, domain.Errorf(domain.CodeConflict, "there is a consumer %s", name)
 	}
-	feed, seed, err := newFeed(name, filters)
+	consumer, seed, err := newConsumer(name, filters)
 	if err != nil {
 		return AddedConsumer{}, err
 	}
 	defer clear(seed)
-	all := append(slices.Clone(f.known), feed)
+	all := append(slices.Clone(f.known), consumer)
 	accounts, err := f.accounts(ctx, all)
 	if err != nil {
 		return AddedConsumer{}, err
@@ -143,21 +151,21 @@ func (f *feeds) add(ctx context.Context, name string, filters []string, keyFile 
 		_, err = f.Remove(ctx, name)
 	}
 	if err == nil {
-		err = f.Add(ctx, feed)
+		err = f.Add(ctx, consumer)
 	}
 	if err == nil && f.broker.embedded != nil {
-		err = writeConsumers(f.cfg.path(consumersFile), all)
+		err = feed.WriteConsumers(f.cfg.path(consumersFile), all)
 	}
 	if err != nil {
 		return AddedConsumer{}, errors.Join(err, os.Remove(keyFile))
 	}
 	return AddedConsumer{
-		Feed: feed, KeyFile: keyFile, Stream: eventstore.EventsStream, InboxPrefix: feed.InboxPrefix(), Accounts: accounts,
+		Consumer: consumer, KeyFile: keyFile, Stream: feed.Stream, InboxPrefix: consumer.InboxPrefix(), Accounts: accounts,
 	}, nil
 }
 
 // accounts gives what an external server's configuration needs.
-func (f *feeds) accounts(ctx context.Context, all []eventstore.Feed) (string, error) {
+func (f *feeds) accounts(ctx context.Context, all []feed.Consumer) (string, error) {
 	if f.broker.embedded != nil {
 		return "", nil
 	}
@@ -168,7 +176,7 @@ func (f *feeds) accounts(ctx context.Context, all []eventstore.Feed) (string, er
 	if service == defaultAccount {
 		return "", domain.Errorf(domain.CodeConflict, "Chancery connects to the default account of the NATS server, which cannot export anything: give it an account of its own")
 	}
-	return eventstore.FeedAccounts(service, all)
+	return feed.Accounts(service, all)
 }
 
 // defaultAccount is NATS's name for the account of users that have none.
@@ -183,7 +191,7 @@ func (f *feeds) remove(ctx context.Context, name string) error {
 			return err
 		}
 		if f.broker.embedded != nil {
-			if err := writeConsumers(f.cfg.path(consumersFile), slices.Delete(slices.Clone(f.known), i, i+1)); err != nil {
+			if err := feed.WriteConsumers(f.cfg.path(consumersFile), slices.Delete(slices.Clone(f.known), i, i+1)); err != nil {
 				return err
 			}
 		}
@@ -226,69 +234,38 @@ func (f *feeds) record(ctx context.Context, detail string) error {
 	return errors.Join(err, <-ended)
 }
 
-// newFeed makes a consumer with a new key.
-func newFeed(name string, filters []string) (eventstore.Feed, []byte, error) {
+// newConsumer makes a consumer with a new key.
+func newConsumer(name string, filters []string) (feed.Consumer, []byte, error) {
 	key, err := nkeys.CreateUser()
 	if err != nil {
-		return eventstore.Feed{}, nil, err
+		return feed.Consumer{}, nil, err
 	}
 	defer key.Wipe()
 	public, err := key.PublicKey()
 	if err != nil {
-		return eventstore.Feed{}, nil, err
+		return feed.Consumer{}, nil, err
 	}
-	feed := eventstore.Feed{Name: name, User: public, Filters: filters}
-	if err := feed.Check(); err != nil {
-		return eventstore.Feed{}, nil, err
+	consumer := feed.Consumer{Name: name, User: public, Filters: filters}
+	if err := consumer.Check(); err != nil {
+		return feed.Consumer{}, nil, err
 	}
 	seed, err := key.Seed()
-	return feed, bytes.Clone(seed), err // Wipe clears the key's own
+	return consumer, bytes.Clone(seed), err // Wipe clears the key's own
 }
 
-// serveFeeds gives every consumer its durable when the server starts. One that
-// is missing (the log was restored from before it was made) begins at the
-// first event: a consumer may see an event twice, never miss one.
-func (b *broker) serveFeeds(ctx context.Context, cfg Config) error {
-	if b.embedded == nil || b.embedded.Addr() == nil {
-		return nil
-	}
-	known, err := readConsumers(cfg.path(consumersFile))
+// writeSeed makes a new file, mode 0600, with the seed of a user alone on one
+// line, durable on nil. It never replaces one: another consumer may live by
+// it.
+func writeSeed(path string, seed []byte) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return err
+		return fmt.Errorf("key file: %w", err)
 	}
-	f, err := eventstore.NewFeeds(b.conn)
-	if err != nil {
-		return err
+	line := append(bytes.Clone(seed), '\n')
+	defer clear(line)
+	_, err = file.Write(line)
+	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return errors.Join(fmt.Errorf("key file: %w", err), os.Remove(path))
 	}
-	for _, feed := range known {
-		if err := f.Add(ctx, feed); err != nil {
-			return err
-		}
-	}
-	addr := b.embedded.Addr()
-	cfg.Logger.InfoContext(ctx, "consumers may connect", slog.String("address", addr.String()), slog.Int("consumers", len(known)))
-	if cfg.NATSTLSCert == "" && !loopback(addr) {
-		cfg.Logger.WarnContext(ctx, "consumers connect from beyond this machine without TLS: events travel in the clear", slog.String("address", addr.String()))
-	}
-	if cfg.NATSListening != nil {
-		cfg.NATSListening(addr)
-	}
-	return nil
-}
-
-// startEmbedded starts the log in this process, with a listener for consumers
-// where one is wanted.
-func startEmbedded(ctx context.Context, cfg Config) (*eventstore.Embedded, error) {
-	if cfg.NATSListen == "" {
-		return eventstore.StartEmbedded(ctx, cfg.path(logDirectory), cfg.Logger)
-	}
-	known, err := readConsumers(cfg.path(consumersFile))
-	if err != nil {
-		return nil, err
-	}
-	l := eventstore.Listener{Address: cfg.NATSListen, Feeds: known}
-	if l.TLS, err = loadTLS(cfg.NATSTLSCert, cfg.NATSTLSKey); err != nil {
-		return nil, err
-	}
-	return eventstore.StartListening(ctx, cfg.path(logDirectory), l, cfg.Logger)
+	return syncDirectory(filepath.Dir(path))
 }

@@ -77,10 +77,16 @@ func TestConsumerExternal(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
+	report, err := server.Fsck(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
 	stopNATS()
-	_, plain, _ := configuredNATS(t, store, strings.Replace(second.Accounts, "{\n  \"SERVICE\" {\n", "{\n  \"SERVICE\" {\n"+serviceLines, 1))
-	all := &seen{t: t, positions: map[uint64]string{}}
-	all.until(startConsumer(t, exampleConsumer(t), plain, "billing", key), 1)
+	service, plain, _ := configuredNATS(t, store, strings.Replace(second.Accounts, "{\n  \"SERVICE\" {\n", "{\n  \"SERVICE\" {\n"+serviceLines, 1))
+	cfg.NATSURL = service
+	addr, _ = runNode(t, cfg)
+	waitReady(t, "http://"+addr)
+	startConsumer(t, exampleConsumer(t), plain, "billing", key, filepath.Join(t.TempDir(), "billing.events")).until(int(report.Head))
 }
 
 // TestConsumerExternalRefusals: a server whose default account is used cannot

@@ -79,6 +79,7 @@ func (h *health) Ready(ctx context.Context) []httpapi.Unready {
 	look("projection", "the projection is not caught up with the log", h.state.Ready())
 	look("access log", "the access log's index does not follow it", h.index.Ready())
 	look("signer", "the logs cannot be signed", h.signer.Problem())
+	look("feed", "the feed of the consumers does not follow the log", h.follower.Problem())
 	look("streams", "a stream is not configured as it must be", h.streams.problem())
 	look("keys", noKeys, asked.keys)
 	if h.slots != nil {

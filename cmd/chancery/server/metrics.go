@@ -82,6 +82,11 @@ func (s *store) registerGauges(registry prometheus.Registerer) {
 		status, applied := s.state.Status()
 		return float64(max(status.Head, applied) - applied)
 	})
+	gauge("chancery_feed_position", "Position of the newest event in the feed of the consumers; 0 without one.", func() float64 {
+		position, _ := s.follower.Position()
+		return float64(position)
+	})
+	gauge("chancery_feed_lag", "Events in the log that the feed of the consumers does not have; 0 without one.", s.feedLag)
 	gauge("chancery_key_cache_keys", "Unwrapped secret keys in memory.", func() float64 { return float64(s.keyring.Stats().Cached) })
 	counter("chancery_key_cache_hits_total", "Secret keys found in memory.", func() float64 { return float64(s.keyring.Stats().CacheHits) })
 	counter("chancery_key_cache_misses_total", "Secret keys loaded and unwrapped.", func() float64 { return float64(s.keyring.Stats().CacheMisses) })

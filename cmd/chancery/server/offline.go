@@ -12,6 +12,7 @@ import (
 
 	"github.com/chancery-dev/chancery/domain"
 	"github.com/chancery-dev/chancery/eventstore"
+	"github.com/chancery-dev/chancery/eventstore/feed"
 	"github.com/chancery-dev/chancery/kms"
 	"github.com/chancery-dev/chancery/projections"
 	"github.com/chancery-dev/chancery/projections/accesslog"
@@ -113,12 +114,15 @@ type FsckReport struct {
 	// TornKeySlots are the offsets in keys.db of what is neither a key nor
 	// free, as a crash leaves it. The next start erases it.
 	TornKeySlots []int64 `json:"tornKeySlots"`
+	// Feed is what was compared of the feed, nil where there is none.
+	Feed *feed.Report `json:"feed"`
 }
 
 // Fsck verifies the log's configuration, decodes every event, folds the log
-// afresh and compares the projection with that, bucket by bucket. On an
-// embedded node it also reads every key and looks for the key of every living
-// secret. The server must be stopped. It mends nothing: the projection's file stays as it is,
+// afresh and compares the projection with that, bucket by bucket, and every
+// message of the feed with its event. On an embedded node it also reads every
+// key and looks for the key of every living secret. The server must be
+// stopped. It mends nothing: the projection's file stays as it is,
 // byte for byte, and one that the next start would discard is a finding. A
 // missing projection, or one without an event, is no fault: the next start
 // folds it. The error lists what differs.
@@ -142,6 +146,8 @@ func Fsck(ctx context.Context, cfg Config) (report FsckReport, err error) {
 		report.TornKeySlots, err = keys.end(ctx)
 		compared = errors.Join(compared, err)
 		report.Access, err = compareAccess(ctx, cfg, b)
+		compared = errors.Join(compared, err)
+		report.Feed, err = b.checkFeed(ctx, cfg)
 		return errors.Join(compared, err)
 	})
 	return report, err

@@ -48,9 +48,7 @@ func (s *store) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := s.serveFeeds(ctx, s.cfg); err != nil {
-		return errors.Join(err, listener.Close())
-	}
+	s.announceFeed(ctx, s.cfg)
 	stopProfiles, err := s.serveProfiles(ctx)
 	if err != nil {
 		return errors.Join(err, listener.Close())

@@ -12,6 +12,7 @@ import (
 
 	"github.com/chancery-dev/chancery/domain"
 	"github.com/chancery-dev/chancery/eventstore"
+	"github.com/chancery-dev/chancery/eventstore/feed"
 	"github.com/chancery-dev/chancery/kms"
 	"github.com/chancery-dev/chancery/projections"
 )
@@ -29,6 +30,7 @@ type store struct {
 	executor   *eventstore.Executor
 	reconciler *eventstore.Reconciler
 	streams    *streamWatch
+	follower   *feed.Follower
 	registry   *prometheus.Registry
 }
 
@@ -56,7 +58,10 @@ func openStore(ctx context.Context, cfg Config) (_ *store, err error) {
 	if err := s.openAudit(ctx); err != nil {
 		return nil, err
 	}
-	return s, s.assemble()
+	if err := s.assemble(); err != nil {
+		return nil, err
+	}
+	return s, s.openFollower(ctx)
 }
 
 func (s *store) openKeysAndLog(ctx context.Context) error {

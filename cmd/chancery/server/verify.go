@@ -12,6 +12,7 @@ import (
 
 	"github.com/chancery-dev/chancery/domain"
 	"github.com/chancery-dev/chancery/eventstore"
+	"github.com/chancery-dev/chancery/eventstore/feed"
 	"github.com/chancery-dev/chancery/kms"
 	"github.com/chancery-dev/chancery/proof"
 )
@@ -24,6 +25,9 @@ type VerifyReport struct {
 	Keys   []string    `json:"keys"`
 	Pinned bool        `json:"pinned"`
 	Logs   []LogReport `json:"logs"`
+	// Feed is what was compared of the feed with the log, nil where there is no
+	// feed or it was not asked for.
+	Feed *feed.Report `json:"feed,omitempty"`
 	// Notes say what was not looked at, and why.
 	Notes []string `json:"notes,omitempty"`
 }
@@ -61,7 +65,7 @@ func logReport(log string, r proof.Result) LogReport {
 // Verify proves the logs of a data directory, whose server must be stopped: it
 // decodes every event and every access record, recomputes every leaf and the
 // trees, and holds them against every checkpoint, the tiles of the projections
-// and the signing key. pinned is a key that the caller trusts, nil for none.
+// and the signing key, and every message of the feed against its event. pinned is a key that the caller trusts, nil for none.
 //
 // It mends nothing: damaged message blocks are found before the log's own
 // server could cut them off. The error holds one [proof.Fault] a finding that
@@ -78,6 +82,11 @@ func Verify(ctx context.Context, cfg Config, pinned *proof.LogKey) (VerifyReport
 		access, failed := l.verifyAccess(ctx)
 		err = errors.Join(err, failed)
 		report.Logs = []LogReport{logReport(proof.LogEvents, events), logReport(proof.LogAccess, access)}
+		report.Feed, failed = l.checkFeed(ctx, cfg)
+		err = errors.Join(err, failed)
+		if report.Feed != nil && report.Feed.Skipped != "" {
+			l.notes = append(l.notes, "feed: not compared: "+report.Feed.Skipped)
+		}
 		report.Notes = l.notes
 		if err == nil { // else not all of them were read
 			err = l.countProofs(ctx)

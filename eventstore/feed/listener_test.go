@@ -1,4 +1,4 @@
-package eventstore
+package feed
 
 import (
 	"crypto/ecdsa"
@@ -8,12 +8,14 @@ import (
 	"crypto/x509"
 	"math/big"
 	"net"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/chancery-dev/chancery/domain"
+	"github.com/chancery-dev/chancery/eventstore"
 )
 
 // TestListenerLetsFeedsInAlone: over the network, nobody gets in but the users
@@ -21,10 +23,7 @@ import (
 func TestListenerLetsFeedsInAlone(t *testing.T) {
 	w := embeddedWorld(t, t.TempDir())
 	stranger := newFeedUser(t, "billing")
-	service, err := w.embedded.service.PublicKey()
-	if err != nil {
-		t.Fatal(err)
-	}
+	service, sign := w.nc.Opts.Nkey, w.nc.Opts.SignatureCB
 	for name, options := range map[string][]nats.Option{
 		"nobody":                      nil,
 		"a password":                  {nats.UserInfo("chancery", "chancery")},
@@ -32,7 +31,7 @@ func TestListenerLetsFeedsInAlone(t *testing.T) {
 		"a token":                     {nats.Token("token")},
 		"another key":                 {nats.Nkey(stranger.User, stranger.key.Sign)},
 		"a name with another key":     {nats.Nkey(w.own.User, stranger.key.Sign)},
-		"the service from outside":    {nats.Nkey(service, w.embedded.service.Sign)},
+		"the service from outside":    {nats.Nkey(service, sign)},
 		"an echo of the server's key": {nats.Nkey(service, w.own.key.Sign)},
 	} {
 		nc, err := nats.Connect(w.url, append(options, nats.NoReconnect(), nats.MaxReconnects(0))...)
@@ -47,39 +46,24 @@ func TestListenerLetsFeedsInAlone(t *testing.T) {
 }
 
 // TestListenerComesAndGoes: the log is the same with a listener and without,
-// and a feed keeps its place meanwhile.
+// and a consumer keeps its position meanwhile.
 func TestListenerComesAndGoes(t *testing.T) {
-	dir := t.TempDir()
+	dir, path, u := t.TempDir(), filepath.Join(t.TempDir(), "feed.json"), newFeedUser(t, "a-feed")
 	plain, nc := startEmbedded(t, dir)
-	l := openLog(t, nc)
-	appendMany(t, l, secretStream("a"), 0, 1, 3)
-	u := newFeedUser(t, "a-feed")
-	feeds, err := NewFeeds(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := feeds.Add(t.Context(), u.Feed); err != nil {
+	appendMany(t, openLog(t, nc), secretStream("a"), 0, 1, 3)
+	if err := openFeed(t, nc, Options{Epoch: plain.Epoch()}).Add(t.Context(), u.Consumer); err != nil {
 		t.Fatal(err)
 	}
 	stopEmbedded(t, plain, nc)
 	for round := range 2 {
-		e, err := StartListening(t.Context(), dir, Listener{Address: "127.0.0.1:0", Feeds: []Feed{u.Feed}}, logger(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		conn, err := e.Connect(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		e, conn := startListening(t, dir, u.Consumer)
+		running := followFeed(t, openFeed(t, conn, Options{Epoch: e.Epoch()}), openLog(t, conn), path, u.Consumer)
 		o := u.dial(t, "nats://"+e.Addr().String())
-		m := o.fetch(1)[0]
-		if meta, err := m.Metadata(); err != nil || meta.Sequence.Stream != uint64(round+1) {
+		if meta, err := o.fetch(1, false)[0].Metadata(); err != nil || meta.Sequence.Stream != uint64(round+1) {
 			t.Errorf("round %d: %+v, %v", round, meta, err)
 		}
-		if err := m.AckSync(); err != nil {
-			t.Error(err)
-		}
 		o.Close()
+		running.stop()
 		stopEmbedded(t, e, conn)
 	}
 	plain, nc = startEmbedded(t, dir)
@@ -97,18 +81,15 @@ func TestListenerComesAndGoes(t *testing.T) {
 func TestListenerTLS(t *testing.T) {
 	certificate, pool := selfSigned(t)
 	u := newFeedUser(t, "billing")
-	e, err := StartListening(t.Context(), t.TempDir(), Listener{
-		Address: "127.0.0.1:0", Feeds: []Feed{u.Feed}, TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
-	}, logger(t))
+	l, err := Listener("127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}, []Consumer{u.Consumer})
 	if err != nil {
 		t.Fatal(err)
 	}
-	nc, err := e.Connect(t.Context())
+	e, err := eventstore.StartListening(t.Context(), t.TempDir(), l, logger(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { stopEmbedded(t, e, nc) })
-	openLog(t, nc)
+	openLog(t, connected(t, e))
 	url := "nats://" + e.Addr().String()
 	o := u.dial(t, url, nats.Secure(&tls.Config{RootCAs: pool, ServerName: "localhost", MinVersion: tls.VersionTLS12}))
 	if _, err := o.TLSConnectionState(); err != nil {
@@ -128,21 +109,27 @@ func TestListenerRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	for _, l := range []Listener{
-		{Address: ""},
-		{Address: "127.0.0.1"},
-		{Address: "127.0.0.1:no-such-port"},
-		{Address: taken.Addr().String()},
-		{Address: "127.0.0.1:0", Feeds: []Feed{{Name: "*"}}},
-	} {
-		e, err := StartListening(t.Context(), t.TempDir(), l, logger(t))
+	for _, address := range []string{"", "127.0.0.1", "127.0.0.1:no-such-port", taken.Addr().String()} {
+		l, err := Listener(address, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := eventstore.StartListening(t.Context(), t.TempDir(), l, logger(t))
 		if err == nil {
-			t.Errorf("%+v: it started", l)
+			t.Errorf("%q: it started", address)
 			_ = e.Shutdown()
 		}
-		if l.Address != taken.Addr().String() && domain.CodeOf(err) != domain.CodeInvalidRequest {
-			t.Errorf("%+v: %v", l, err)
+		if address != taken.Addr().String() && domain.CodeOf(err) != domain.CodeInvalidRequest {
+			t.Errorf("%q: %v", address, err)
 		}
+	}
+	if _, err := Listener("127.0.0.1:0", nil, []Consumer{{Name: "*"}}); domain.CodeOf(err) != domain.CodeInvalidRequest {
+		t.Errorf("a name with a wildcard: %v", err)
+	}
+	bad := eventstore.Listener{Address: "127.0.0.1:0", Accounts: "accounts {"}
+	if e, err := eventstore.StartListening(t.Context(), t.TempDir(), bad, logger(t)); err == nil {
+		t.Error("accounts without an end: it started")
+		_ = e.Shutdown()
 	}
 }
 

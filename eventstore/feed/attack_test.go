@@ -1,4 +1,4 @@
-package eventstore
+package feed
 
 import (
 	"fmt"
@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/chancery-dev/chancery/domain"
+	"github.com/chancery-dev/chancery/eventstore"
 )
 
 const servicePassword = "the service's"
@@ -21,7 +22,7 @@ const servicePassword = "the service's"
 func externalWorld(t testing.TB, edit func(string) string) *feedWorld {
 	t.Helper()
 	w := &feedWorld{t: t, own: newFeedUser(t, "billing"), other: newFeedUser(t, "search")}
-	text, err := FeedAccounts("SERVICE", []Feed{w.own.Feed, w.other.Feed}, "jetstream: enabled",
+	text, err := Accounts("SERVICE", []Consumer{w.own.Consumer, w.other.Consumer}, "jetstream: enabled",
 		fmt.Sprintf("users: [{user: service, password: %q}]", servicePassword))
 	if err != nil {
 		t.Fatal(err)
@@ -31,7 +32,7 @@ func externalWorld(t testing.TB, edit func(string) string) *feedWorld {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	x := startExternal(t, o)
-	w.url = x.server.ClientURL()
+	w.url = x.ClientURL()
 	w.nc = connectService(t, w.url)
 	w.populate()
 	return w
@@ -44,7 +45,7 @@ func connectService(t testing.TB, address string) *nats.Conn {
 		t.Fatal(err)
 	}
 	u.User = url.UserPassword("service", servicePassword)
-	nc, err := Connect(t.Context(), Server{URL: u.String(), Logger: logger(t)})
+	nc, err := eventstore.Connect(t.Context(), eventstore.Server{URL: u.String(), Logger: logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,33 +78,35 @@ var feedWorlds = map[string]func(t testing.TB) *feedWorld{
 	},
 }
 
-// forbidden lists subjects that no user of a feed may reach: the whole
-// JetStream API but its own MSG.NEXT, the streams' own subjects, and the
-// system's.
+// forbidden lists subjects that no user of a consumer may reach: the whole
+// JetStream API but MSG.NEXT and INFO of its own consumer, the streams' own
+// subjects, and the system's.
 func forbidden(own, other string) []string {
 	subjects := []string{
 		"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.CREATE.MINE", "$JS.API.ACCOUNT.PURGE.$G",
 		"$JS.API.META.LEADER.STEPDOWN", "$JS.API.SERVER.REMOVE", "$JS.API.STREAM.RESTORE.MINE", "$JS.API.STREAM.TEMPLATE.NAMES",
 		"$SYS.REQ.SERVER.PING", "$SYS.REQ.ACCOUNT.$G.JSZ", "$SYS.REQ.SERVER.PING.CONNZ", "$SYS.REQ.ACCOUNT.$G.INFO", "$SYS.REQ.CLAIMS.UPDATE",
-		"$KV.bucket.key", "$O.bucket.C.chunk", "$NRG.V.x", "$JSC.SYNC.x", "$JS.FC." + EventsStream + ".x", "$JS.SNAPSHOT.ACK.x",
+		"$KV.bucket.key", "$O.bucket.C.chunk", "$NRG.V.x", "$JSC.SYNC.x", "$JS.FC." + Stream + ".x", "$JS.SNAPSHOT.ACK.x",
 		domain.SubjectPrefix + "x", domain.SubjectPrefix + secretStream("db-password").Subject(), accessSubject,
+		subjectPrefix + "x", subjectPrefix + secretStream("db-password").Subject(),
 		proofPrefix + "key", proofPrefix + "checkpoint.events", keyPrefix + "secret.00", keyPrefix + "secret.01",
-		"$JS.ACK." + EventsStream + "." + other + ".1.1.1.1.0", "$JS.ACK." + KeysStream + "." + own + ".1.1.1.1.0",
-		"$JS.API.CONSUMER.MSG.NEXT." + EventsStream + "." + other,
+		"$JS.ACK." + Stream + "." + other + ".1.1.1.1.0", "$JS.ACK." + eventstore.KeysStream + "." + own + ".1.1.1.1.0",
+		"$JS.ACK." + eventstore.EventsStream + "." + own + ".1.1.1.1.0",
 	}
-	for _, stream := range []string{EventsStream, AccessStream, ProofStream, KeysStream} {
+	for _, stream := range []string{Stream, eventstore.EventsStream, eventstore.AccessStream, eventstore.ProofStream, eventstore.KeysStream} {
 		for _, call := range []string{
 			"STREAM.INFO.%s", "STREAM.MSG.GET.%s", "DIRECT.GET.%s", "DIRECT.GET.%s.chancery.>", "STREAM.PURGE.%s", "STREAM.DELETE.%s",
 			"STREAM.UPDATE.%s", "STREAM.CREATE.%s", "STREAM.SNAPSHOT.%s", "STREAM.RESTORE.%s", "STREAM.MSG.DELETE.%s",
 			"STREAM.PEER.REMOVE.%s", "STREAM.LEADER.STEPDOWN.%s", "CONSUMER.CREATE.%s", "CONSUMER.CREATE.%s.mine",
+			"CONSUMER.CREATE.%s." + own, "CONSUMER.CREATE.%s." + own + ".chancery.feed.>", "CONSUMER.DURABLE.CREATE.%s." + own,
 			"CONSUMER.CREATE.%s.mine.chancery.events.>", "CONSUMER.DURABLE.CREATE.%s.mine", "CONSUMER.NAMES.%s", "CONSUMER.LIST.%s",
-			"CONSUMER.INFO.%s." + own, "CONSUMER.INFO.%s." + other, "CONSUMER.DELETE.%s." + own, "CONSUMER.DELETE.%s." + other,
+			"CONSUMER.INFO.%s." + other, "CONSUMER.DELETE.%s." + own, "CONSUMER.DELETE.%s." + other, "CONSUMER.MSG.NEXT.%s." + other,
 			"CONSUMER.PAUSE.%s." + own, "CONSUMER.RESET.%s." + own, "CONSUMER.UNPIN.%s." + own, "CONSUMER.LEADER.STEPDOWN.%s." + own,
 		} {
 			subjects = append(subjects, "$JS.API."+fmt.Sprintf(call, stream))
 		}
-		if stream != EventsStream {
-			subjects = append(subjects, "$JS.API.CONSUMER.MSG.NEXT."+stream+"."+own)
+		if stream != Stream {
+			subjects = append(subjects, "$JS.API.CONSUMER.MSG.NEXT."+stream+"."+own, "$JS.API.CONSUMER.INFO."+stream+"."+own)
 		}
 	}
 	return subjects
@@ -112,8 +115,8 @@ func forbidden(own, other string) []string {
 // bodies are requests that would mean something to one call or another.
 var bodies = []string{
 	"", `{"seq":1}`, `{"last_by_subj":"chancery.keys.secret.00"}`, `{"batch":10,"no_wait":true}`,
-	`{"stream_name":"CHANCERY_EVENTS","config":{"durable_name":"mine","ack_policy":"none","deliver_subject":"_INBOX_billing.x"}}`,
-	`{"name":"CHANCERY_EVENTS","subjects":["chancery.events.>"],"max_msgs":1}`, `{"deliver_subject":"_INBOX_billing.x"}`,
+	`{"stream_name":"CHANCERY_FEED","config":{"durable_name":"mine","ack_policy":"none","deliver_subject":"_INBOX_billing.x"}}`,
+	`{"name":"CHANCERY_FEED","subjects":["chancery.feed.>"],"max_msgs":1}`, `{"deliver_subject":"_INBOX_billing.x"}`,
 }
 
 // TestFeedReachesNothingElse: a feed's user obtains nothing by any call of the
@@ -184,16 +187,20 @@ func TestFeedSubscribesToItsInboxAlone(t *testing.T) {
 	}
 }
 
-// replies are subjects to which an answer must never go.
-func replies(other string) []string {
+// replies are subjects to which an answer must never go, and those at the end
+// to which one may: the server delivers to a reply subject only where the
+// user's account has interest in it.
+func replies(own feedUser, other string) []string {
 	return []string{
 		domain.SubjectPrefix + "x", domain.SubjectPrefix + secretStream("db-password").Subject(), accessSubject,
 		proofPrefix + "key", proofPrefix + "checkpoint.events", proofPrefix + "checkpoint.access", proofPrefix + "frontier",
 		keyPrefix + "secret.00", "chancery.>", "chancery.events.*",
-		"$JS.API.STREAM.DELETE." + EventsStream, "$JS.API.STREAM.PURGE." + KeysStream, "$JS.API.CONSUMER.DELETE." + EventsStream + "." + other,
-		"$JS.API.CONSUMER.MSG.NEXT." + EventsStream + "." + other,
-		"$JS.ACK." + EventsStream + "." + other + ".1.1.1.1.0", "$JS.ACK." + EventsStream + ".*.1.1.1.1.0",
+		subjectPrefix + "x", subjectPrefix + secretStream("db-password").Subject(), "chancery.feed.*",
+		"$JS.API.STREAM.DELETE." + Stream, "$JS.API.STREAM.PURGE." + eventstore.KeysStream, "$JS.API.CONSUMER.DELETE." + Stream + "." + other,
+		"$JS.API.CONSUMER.MSG.NEXT." + Stream + "." + other, "$JS.API.CONSUMER.INFO." + Stream + "." + other,
+		"$JS.ACK." + Stream + "." + other + ".1.1.1.1.0", "$JS.ACK." + Stream + ".*.1.1.1.1.0",
 		"$JS.FC.x", "_R_.x", "_GR_.x", "$GR.x", "$SYS.REQ.SERVER.PING", "_INBOX.x", "_INBOX_" + other + ".x",
+		own.NextSubject(), own.InfoSubject(), strings.TrimSuffix(own.AckSubject(), ">") + "1.1.1.1.0", "$JS.API.INFO", own.InboxPrefix() + ".x",
 	}
 }
 
@@ -205,16 +212,19 @@ func TestFeedRepliesMoveNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := start(t)
 			victim := w.other.dial(t, w.url)
-			victim.fetch(1) // not acknowledged
+			victim.fetch(1, true)
 			before := w.status()
 			o := w.own.dial(t, w.url)
-			for _, reply := range replies(w.other.Name) {
+			if _, err := o.SubscribeSync(o.InboxPrefix() + ".x"); err != nil {
+				t.Fatal(err)
+			}
+			for _, reply := range replies(w.own, w.other.Name) {
 				w.provoke(o, reply)
 			}
 			// What was provoked did reach the durable: it has delivered, and took
 			// acknowledgements, which the server works off in its own time.
-			waitFor(t, func() bool {
-				list, err := w.feeds.List(t.Context())
+			waitFor(t, "an acknowledgement", func() bool {
+				list, err := w.feed.List(t.Context())
 				return err == nil && list[0].Acknowledged > 0
 			})
 			after := w.status()
@@ -232,15 +242,19 @@ func TestFeedRepliesMoveNothing(t *testing.T) {
 // and after acknowledgements.
 func (w *feedWorld) provoke(o *outside, reply string) {
 	w.t.Helper()
-	next := o.NextSubject()
-	for _, body := range []string{"", `{"batch":1,"no_wait":true}`, `{"batch":2,"expires":1000000}`, `{`, `{"batch":-1}`, `{"expires":99999999999999}`, `{"batch":1,"idle_heartbeat":1}`} {
-		m := &nats.Msg{Subject: next, Reply: reply, Data: []byte(body)}
+	bodies := []string{"", `{"batch":1,"no_wait":true}`, `{"batch":2,"expires":1000000}`, `{`, `{"batch":-1}`, `{"expires":99999999999999}`, `{"batch":1,"idle_heartbeat":1}`}
+	for i, body := range append(bodies, bodies...) {
+		subject := o.NextSubject()
+		if i >= len(bodies) {
+			subject = o.InfoSubject()
+		}
+		m := &nats.Msg{Subject: subject, Reply: reply, Data: []byte(body)}
 		if err := o.PublishMsg(m); err != nil {
 			w.t.Fatal(err)
 		}
 		m.Header = nats.Header{
 			"Nats-Trace-Dest": {reply}, "Nats-Msg-Id": {"x"}, "Nats-Rollup": {"all"}, "Nats-Request-Info": {`{"acc":"$G","svc":"$G"}`},
-			"Nats-Expected-Stream": {EventsStream}, "traceparent": {"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
+			"Nats-Expected-Stream": {Stream}, "traceparent": {"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
 		}
 		if err := o.PublishMsg(m); err != nil {
 			w.t.Fatal(err)
@@ -263,25 +277,21 @@ func TestReplyInTheServiceAccount(t *testing.T) {
 	u := newFeedUser(t, "billing")
 	w := &feedWorld{t: t, own: u, other: newFeedUser(t, "search")}
 	text := fmt.Sprintf(`accounts {SERVICE {jetstream: enabled, users: [{user: service, password: %q}
-		{nkey: %s, permissions: {publish: {allow: [%q]}, subscribe: {allow: [%q]}}}]}}`, servicePassword, u.User, u.NextSubject(), u.InboxPrefix()+".>")
+		{nkey: %s, permissions: {publish: {allow: [%q, %q]}, subscribe: {allow: [%q]}}}]}}`, servicePassword, u.User, u.NextSubject(), u.InfoSubject(), u.InboxPrefix()+".>")
 	var o server.Options
 	if err := o.ProcessConfigString(text); err != nil {
 		t.Fatal(err)
 	}
 	x := startExternal(t, o)
-	w.nc = connectService(t, x.server.ClientURL())
+	w.nc = connectService(t, x.ClientURL())
 	w.populate()
-	before := w.state()
-	out := u.dial(t, x.server.ClientURL())
-	if err := out.PublishRequest(u.NextSubject(), domain.SubjectPrefix+"x", []byte(`{`)); err != nil {
-		t.Fatal(err)
-	}
-	out.flush()
-	deadline := time.Now().Add(20 * time.Second)
-	for w.state() == before {
-		if time.Now().After(deadline) {
-			t.Fatal("the log's head did not move: the accounts are not needed any more")
+	out := u.dial(t, x.ClientURL())
+	for _, subject := range []string{u.NextSubject(), u.InfoSubject()} {
+		before := w.state()
+		if err := out.PublishRequest(subject, domain.SubjectPrefix+"x", []byte(`{`)); err != nil {
+			t.Fatal(err)
 		}
-		time.Sleep(5 * time.Millisecond)
+		out.flush()
+		waitFor(t, "a foreign message in the log: the accounts are not needed any more", func() bool { return w.state() != before })
 	}
 }

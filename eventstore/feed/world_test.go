@@ -1,9 +1,10 @@
-package eventstore
+package feed
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,12 +14,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 
-	"github.com/chancery-dev/chancery/domain"
+	"github.com/chancery-dev/chancery/eventstore"
 )
 
 // feedUser is a service outside, with the key of its user.
 type feedUser struct {
-	Feed
+	Consumer
 	key nkeys.KeyPair
 }
 
@@ -32,7 +33,7 @@ func newFeedUser(t testing.TB, name string, filters ...string) feedUser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return feedUser{Feed: Feed{Name: name, User: public, Filters: filters}, key: key}
+	return feedUser{Consumer: Consumer{Name: name, User: public, Filters: filters}, key: key}
 }
 
 // outside is a connection of a feed's user, with everything the server
@@ -85,80 +86,120 @@ func (o *outside) waitRefused(n int, what string) {
 	}
 }
 
-// fetch asks for n messages and gives those that come, without acknowledging.
-func (o *outside) fetch(n int) []*nats.Msg {
+// fetch asks for n messages one by one and acknowledges each, but for the last
+// if it is to be kept.
+func (o *outside) fetch(n int, keepLast bool) []jetstream.Msg {
 	o.t.Helper()
-	js, err := o.JetStream()
+	js, err := jetstream.New(o.Conn)
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	sub, err := js.PullSubscribe("", o.Name, nats.Bind(EventsStream, o.Name), nats.SkipConsumerLookup())
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	defer func() { _ = sub.Unsubscribe() }()
-	ctx, cancel := context.WithTimeout(o.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(o.t.Context(), 40*time.Second)
 	defer cancel()
-	var all []*nats.Msg
+	c, err := js.Consumer(ctx, Stream, o.Name) // asks CONSUMER.INFO
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	var all []jetstream.Msg
 	for len(all) < n {
-		got, err := sub.Fetch(n-len(all), nats.Context(ctx))
+		m, err := c.Next(jetstream.FetchContext(ctx))
 		if err != nil {
 			o.t.Fatalf("%d of %d messages came: %v", len(all), n, err)
 		}
-		all = append(all, got...)
+		if all = append(all, m); len(all) < n || !keepLast {
+			if err := m.DoubleAck(ctx); err != nil {
+				o.t.Fatal(err)
+			}
+		}
 	}
 	return all
 }
 
-// feedWorld is a server with every stream of ours, events in it and two feeds.
+// feedWorld is a server with every stream of ours, events in it and two
+// consumers of the feed, which is followed.
 type feedWorld struct {
 	t        testing.TB
 	nc       *nats.Conn // the service's
 	url      string
-	log      *JetStream
-	feeds    *Feeds
+	log      *eventstore.JetStream
+	feed     *Feed
+	follower *Follower
 	own      feedUser
 	other    feedUser
-	embedded *Embedded // nil with an external server
+	embedded *eventstore.Embedded // nil with an external server
 }
 
-// populate makes the streams, some events with bodies and the durables.
+const worldEvents = 10
+
+// populate makes the streams, some events and the durables.
 func (w *feedWorld) populate() {
 	w.t.Helper()
 	ctx := w.t.Context()
 	w.log = openLog(w.t, w.nc)
-	keys, err := OpenKeyStore(ctx, w.nc, 1)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	access, err := OpenAccessLog(ctx, w.nc, AccessOptions{Logger: logger(w.t)})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	proofs, err := OpenProofStore(ctx, w.nc, 1)
-	if err != nil {
-		w.t.Fatal(err)
-	}
 	js, err := jetstream.New(w.nc)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	_, errKey := js.Publish(ctx, keyPrefix+"secret.00", []byte("a wrapped key"))
-	a := domain.Access{Action: domain.AccessStart, Outcome: domain.OutcomeAllowed, Time: sampleTime}
-	_, errAccess := access.Append(ctx, appendAccess(nil, &a))
-	_, errProof := proofs.Add(ctx, "events", 0, []byte("a checkpoint\n"))
-	if err := errors.Join(errKey, errAccess, errProof, keys.Verify(ctx)); err != nil {
-		w.t.Fatal(err)
-	}
-	appendMany(w.t, w.log, secretStream("db-password"), 0, 1, 10)
-	if w.feeds, err = NewFeeds(w.nc); err != nil {
-		w.t.Fatal(err)
-	}
-	for _, f := range []Feed{w.own.Feed, w.other.Feed} {
-		if err := w.feeds.Add(ctx, f); err != nil {
+	for stream, subject := range map[string]string{
+		eventstore.KeysStream: keyPrefix + ">", eventstore.AccessStream: accessSubject, eventstore.ProofStream: proofPrefix + ">",
+	} {
+		_, err := js.CreateStream(ctx, eventstore.StreamConfig(stream, subject, 1))
+		if err == nil {
+			_, err = js.Publish(ctx, strings.TrimSuffix(subject, ".>")+strings.Repeat(".secret.00", strings.Count(subject, ">")), []byte("wrapped checkpoint\n"))
+		}
+		if err != nil {
 			w.t.Fatal(err)
 		}
 	}
+	appendMany(w.t, w.log, secretStream("db-password"), 0, 1, worldEvents)
+	var epoch string
+	if w.embedded != nil {
+		epoch = w.embedded.Epoch()
+	}
+	w.feed = openFeed(w.t, w.nc, Options{Epoch: epoch})
+	for _, c := range []Consumer{w.own.Consumer, w.other.Consumer} {
+		if err := w.feed.Add(ctx, c); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	w.follower = followFeed(w.t, w.feed, w.log, filepath.Join(w.t.TempDir(), "feed.json")).Follower
+	waitFor(w.t, "the feed", func() bool {
+		position, ok := w.follower.Position()
+		return ok && position == worldEvents
+	})
+}
+
+const (
+	keyPrefix     = "chancery.keys."
+	proofPrefix   = "chancery.proof."
+	accessSubject = "chancery.access"
+)
+
+// runningFollower is a follower that runs until stop or the test's end.
+type runningFollower struct {
+	*Follower
+	stop func()
+}
+
+func followFeed(t testing.TB, f *Feed, log Log, path string, consumers ...Consumer) runningFollower {
+	return runFollower(t, NewFollower(Config{
+		Feed: f, Log: log, Path: path, Embedded: len(consumers) > 0, Consumers: consumers, Now: time.Now, Logger: logger(t),
+	}))
+}
+
+func runFollower(t testing.TB, f *Follower) runningFollower {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f.Run(ctx)
+	}()
+	r := runningFollower{Follower: f, stop: func() {
+		cancel()
+		<-done
+	}}
+	t.Cleanup(r.stop)
+	return r
 }
 
 // state is what nobody outside may move.
@@ -189,10 +230,10 @@ func (w *feedWorld) state() string {
 	return b.String()
 }
 
-// status is the state with the other feed's place in the log.
+// status is the state with the other consumer's position.
 func (w *feedWorld) status() string {
 	w.t.Helper()
-	list, err := w.feeds.List(w.t.Context())
+	list, err := w.feed.List(w.t.Context())
 	if err != nil || len(list) != 2 {
 		w.t.Fatalf("%+v, %v", list, err)
 	}
@@ -203,15 +244,7 @@ func (w *feedWorld) status() string {
 func embeddedWorld(t testing.TB, dir string) *feedWorld {
 	t.Helper()
 	w := &feedWorld{t: t, own: newFeedUser(t, "billing"), other: newFeedUser(t, "search")}
-	e, err := StartListening(t.Context(), dir, Listener{Address: "127.0.0.1:0", Feeds: []Feed{w.own.Feed, w.other.Feed}}, logger(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	nc, err := e.Connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stopEmbedded(t, e, nc) })
+	e, nc := startListening(t, dir, w.own.Consumer, w.other.Consumer)
 	w.nc, w.url, w.embedded = nc, "nats://"+e.Addr().String(), e
 	w.populate()
 	return w
