@@ -25,9 +25,13 @@ const (
 type broker struct {
 	unlock   func() error         // of the data directory
 	embedded *eventstore.Embedded // nil with an external server
-	conn     *nats.Conn
-	log      eventstore.Log
-	keys     *eventstore.KeyStore
+	conn     *nats.Conn           // of everything but access records
+	// accessConn carries access records alone. Appended events rely on the order
+	// within conn; access records need no order, and on conn every read would
+	// wait behind the messages of the writes.
+	accessConn *nats.Conn
+	log        eventstore.Log
+	keys       *eventstore.KeyStore
 }
 
 // openBroker takes the data directory for this process and opens the log and
@@ -146,24 +150,31 @@ func (b *broker) checkStreams(ctx context.Context, cfg Config) error {
 }
 
 func (b *broker) connect(ctx context.Context, cfg Config) (err error) {
-	if cfg.NATSURL != "" {
-		b.conn, err = eventstore.Connect(ctx, eventstore.Server{
+	dial := func() (*nats.Conn, error) {
+		return eventstore.Connect(ctx, eventstore.Server{
 			URL: cfg.NATSURL, CredsFile: cfg.NATSCreds, CAFile: cfg.NATSCA, CertFile: cfg.NATSCert, KeyFile: cfg.NATSKey,
 			Logger: cfg.Logger,
 		})
+	}
+	if cfg.NATSURL == "" {
+		if b.embedded, err = startEmbedded(ctx, cfg); err != nil {
+			return err
+		}
+		dial = func() (*nats.Conn, error) { return b.embedded.Connect(ctx) }
+	}
+	if b.conn, err = dial(); err != nil {
 		return err
 	}
-	if b.embedded, err = startEmbedded(ctx, cfg); err != nil {
-		return err
-	}
-	b.conn, err = b.embedded.Connect(ctx)
+	b.accessConn, err = dial()
 	return err
 }
 
 // close gives the data directory back when nothing of it is open any more.
 func (b *broker) close() (err error) {
-	if b.conn != nil {
-		b.conn.Close()
+	for _, conn := range []*nats.Conn{b.accessConn, b.conn} {
+		if conn != nil {
+			conn.Close()
+		}
 	}
 	if b.embedded != nil {
 		err = b.embedded.Shutdown()
