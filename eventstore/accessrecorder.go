@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -199,6 +200,9 @@ func (r *AccessRecorder) pack(ctx context.Context) {
 				}
 			}
 		}
+		// Callers that are about to record run first: they share this message
+		// instead of waiting for it and the next.
+		runtime.Gosched()
 		m.fill(r.queue)
 		if len(m.waiters) == 0 {
 			continue // all have left
