@@ -145,7 +145,7 @@ func (w *feedWorld) populate() {
 	}
 	_, errKey := js.Publish(ctx, keyPrefix+"secret.00", []byte("a wrapped key"))
 	a := domain.Access{Action: domain.AccessStart, Outcome: domain.OutcomeAllowed, Time: sampleTime}
-	_, errAccess := access.Append(ctx, appendAccess(nil, &a))
+	_, errAccess := access.Append(ctx, appendAccess(nil, &a), nil)
 	_, errProof := proofs.Add(ctx, "events", 0, []byte("a checkpoint\n"))
 	if err := errors.Join(errKey, errAccess, errProof, keys.Verify(ctx)); err != nil {
 		w.t.Fatal(err)

@@ -62,7 +62,7 @@ func OpenJetStream(ctx context.Context, nc *nats.Conn, o Options) (*JetStream, e
 		if err != nil {
 			return nil, err
 		}
-		l.tail = newTail(status.Head, func(r domain.Recorded) (uint64, []byte) { return r.Position, r.Raw })
+		l.tail = newTail(status.Head, func(r domain.Recorded) (uint64, int) { return r.Position, 1024 + 2*len(r.Raw) })
 		if e, ok := nc.Opts.InProcessServer.(*Embedded); ok {
 			l.heads = e.headsOf(EventsStream, status.Head)
 		}

@@ -13,7 +13,7 @@ func TestAccessRecordsHaveTheirOwnConnection(t *testing.T) {
 	if _, err := s.log.Status(t.Context()); err == nil {
 		t.Error("the events' log answers without its connection")
 	}
-	if _, err := s.access.Append(t.Context(), []byte("a record\n")); err != nil {
+	if _, err := s.access.Append(t.Context(), []byte("a record\n"), nil); err != nil {
 		t.Errorf("an access record without the connection of the events: %v", err)
 	}
 	if err := s.close(); err != nil {
