@@ -104,8 +104,19 @@ func (l *reader[T]) deliver(ctx context.Context, d delivery, yield func(T, error
 	}
 }
 
-// begin yields from the blocks, and the rest from a consumer.
+// begin yields the first message by itself: whoever leaves after that has cost
+// neither a block nor a consumer. Then it yields from the blocks, and the rest
+// from a consumer.
 func (l *reader[T]) begin(ctx context.Context, d *delivery, yield func(T, error) bool) error {
+	if d.until > 0 && d.filter == "" {
+		m, _, ok, err := l.get(ctx, getRequest{Sequence: d.last + 1})
+		if err == nil && ok {
+			err = l.hand(ctx, d, m, yield)
+		}
+		if err != nil || d.done() {
+			return err
+		}
+	}
 	if err := l.readBlocks(ctx, d, yield); err != nil || d.done() {
 		return err
 	}
