@@ -157,6 +157,16 @@ func (l *JetStream) Follow(ctx context.Context, after uint64) iter.Seq2[domain.R
 	return func(yield func(domain.Recorded, error) bool) { l.follow(ctx, after, yield) }
 }
 
+// Recent returns durable events right behind a position, in order and without a
+// gap; none where the log would have to be read. It does not block.
+func (l *JetStream) Recent(after uint64) []domain.Recorded {
+	if l.tail == nil {
+		return nil
+	}
+	events, _, _, _, _ := l.tail.after(after)
+	return events
+}
+
 // Status implements [Log].
 func (l *JetStream) Status(ctx context.Context) (domain.LogStatus, error) { return l.status(ctx) }
 

@@ -39,7 +39,7 @@ type Options struct {
 	Now    func() time.Time
 	Logger *slog.Logger
 	// Applied, when not nil, is told of every batch once it is committed and
-	// before anybody who waits for it goes on: in order, from one goroutine.
+	// before anybody who waits for it goes on: in order, one call at a time.
 	// A rebuild tells everything again. The events are shared: not to be
 	// changed, and their slice not to be kept.
 	Applied func([]domain.Recorded)
@@ -103,6 +103,11 @@ type Store struct {
 	applying sync.Mutex
 	mark     checkpoint
 	anchor   checkpoint
+	// recent is the log that Run follows, if its newest events are in memory, and
+	// helped the last position that a caller of WaitFor has applied, 0 for none.
+	// Guarded by applying.
+	recent recentSource
+	helped uint64
 	// layers lie over the file. Who holds applying exchanges them.
 	layers atomic.Pointer[layers]
 	// flushing is held while a layer goes into the file. full asks for that,
@@ -250,6 +255,11 @@ func (s *Store) Close() error {
 func (s *Store) apply(batch []domain.Recorded) error {
 	s.applying.Lock()
 	defer s.applying.Unlock()
+	return s.applyLocked(s.withoutHelped(batch))
+}
+
+// applyLocked is apply for who holds applying.
+func (s *Store) applyLocked(batch []domain.Recorded) error {
 	switch {
 	case s.db == nil:
 		return ErrClosed
