@@ -50,6 +50,9 @@ type Options struct {
 	// CachedGrants bounds the compiled principals in memory, counted in their
 	// grants of a few hundred bytes each; 0 means 200,000.
 	CachedGrants int
+	// CachedSecretBytes bounds the decoded secrets in memory, with their values
+	// as they are stored; 0 means 16 MiB.
+	CachedSecretBytes int
 	// BatchEvents and BatchBytes bound one transaction, and with it what
 	// waits in memory; 0 means 4,096 events and 32 MiB.
 	BatchEvents, BatchBytes int
@@ -66,6 +69,9 @@ func (o Options) complete() (Options, error) {
 	}
 	if o.CachedGrants == 0 {
 		o.CachedGrants = 200_000
+	}
+	if o.CachedSecretBytes == 0 {
+		o.CachedSecretBytes = 16 << 20
 	}
 	if o.BatchEvents == 0 {
 		o.BatchEvents = 4096
@@ -123,6 +129,7 @@ type Store struct {
 	file        sync.RWMutex
 	db          *bbolt.DB // nil when closed
 	directories directories
+	secrets     secretCache // of the layers and the file as they are
 	progress    progress
 }
 
@@ -164,6 +171,7 @@ func openAsIs(o Options) (*Store, error) {
 	s := &Store{o: o, full: make(chan struct{}, 1), flushed: make(chan struct{}, 1), bulkWorth: bulkWorth, foldBytes: foldBytes}
 	s.layers.Store(noLayers())
 	s.directories.cache.capacity = o.CachedGrants
+	s.secrets.capacity = o.CachedSecretBytes
 	if err := s.load(); err != nil {
 		return nil, err
 	}
@@ -209,6 +217,7 @@ func (s *Store) discard() error {
 	bulk := s.bulk()
 	s.layers.Store(noLayers())
 	s.progress.restart(checkpoint{}, true)
+	s.secrets.clear()
 	s.file.Lock()
 	defer s.file.Unlock()
 	if s.db == nil {
@@ -279,6 +288,7 @@ func (s *Store) applyLocked(batch []domain.Recorded) error {
 	}
 	s.mark = mark
 	s.layers.Store(&layers{young: young, old: now.old, flushes: now.flushes})
+	s.secrets.forget(batch)
 	s.directories.apply(batch)
 	if s.o.Applied != nil {
 		s.o.Applied(batch)
@@ -287,18 +297,26 @@ func (s *Store) applyLocked(batch []domain.Recorded) error {
 	return err
 }
 
-// view runs a question in one read transaction, if the store may answer. What
-// ask reads must not outlive it.
-func (s *Store) view(ask func(*tables) error) error {
-	s.file.RLock()
-	defer s.file.RUnlock()
-	// Asked under the lock: a rebuild refuses questions before it takes the
-	// lock, so nobody finds the new file empty.
+// answering says why the store does not answer, if so. The caller holds file: a
+// rebuild refuses questions before it takes the lock, so nobody finds the new
+// file empty.
+func (s *Store) answering() error {
 	if err := s.progress.serving(); err != nil {
 		return err
 	}
 	if s.db == nil {
 		return ErrClosed
+	}
+	return nil
+}
+
+// view runs a question in one read transaction, if the store may answer. What
+// ask reads must not outlive it.
+func (s *Store) view(ask func(*tables) error) error {
+	s.file.RLock()
+	defer s.file.RUnlock()
+	if err := s.answering(); err != nil {
+		return err
 	}
 	for {
 		over, moved := s.layers.Load(), false
