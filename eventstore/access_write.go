@@ -28,52 +28,87 @@ const (
 	accessText  = 1024 // 256 characters
 )
 
-// accessWriter writes the one form of an access record into a buffer that is
-// used again: this is on the path of every read. Members stand in a fixed
+// accessLine is an access record as it is written, and what decoding it gives.
+// It is used again: this is on the path of every read. Members stand in a fixed
 // order without blanks; those that are zero are left out.
 //
 // An access must be recordable whatever it holds, so nothing is refused here:
 // what has no form is replaced, what is too long is cut.
-type accessWriter struct{ out []byte }
+type accessLine struct {
+	line   []byte // with a line feed at its end and nowhere else
+	access domain.Access
+	texts  []accessSpan // of access, as they lie in line
+	exact  bool         // every text is in line as it is in access
+}
 
-// appendAccess appends an access record and a line feed. Inside of the record
-// there is none.
+// accessSpan is where a text of an access lies in its line.
+type accessSpan struct {
+	text     *string
+	from, to int
+}
+
+// appendAccess appends an access record and a line feed.
 func appendAccess(out []byte, a *domain.Access) []byte {
-	w := accessWriter{out: append(out, `{"v":`+accessVersion...)}
-	w.time(`,"time":`, recordTime(a.Time))
-	if until := recordTime(a.Until); !until.IsZero() {
-		w.time(`,"until":`, until)
+	var l accessLine
+	l.write(*a)
+	return append(out, l.line...)
+}
+
+// write makes the line of an access.
+func (l *accessLine) write(access domain.Access) {
+	l.access, l.texts, l.exact = access, l.texts[:0], true
+	a := &l.access
+	a.Time, a.Until = recordTime(a.Time), recordTime(a.Until)
+	l.line = append(l.line[:0], `{"v":`+accessVersion...)
+	l.time(`,"time":`, a.Time)
+	if !a.Until.IsZero() {
+		l.time(`,"until":`, a.Until)
 	}
 	if a.Count > 0 {
-		w.out = strconv.AppendUint(append(w.out, `,"count":`...), a.Count, 10)
+		l.line = strconv.AppendUint(append(l.line, `,"count":`...), a.Count, 10)
 	}
-	w.optional(`,"org":`, string(a.Org), accessWord)
-	w.optional(`,"target":`, string(a.Target), accessWord)
+	l.optional(`,"org":`, (*string)(&a.Org), accessWord)
+	l.optional(`,"target":`, (*string)(&a.Target), accessWord)
 	if a.Actor != (domain.Actor{}) {
-		w.text(`,"actor":{"kind":`, string(a.Actor.Kind), accessWord)
-		w.text(`,"id":`, a.Actor.ID, accessName)
-		w.optional(`,"keyId":`, string(a.Actor.KeyID), accessWord)
-		w.out = append(w.out, '}')
+		l.text(`,"actor":{"kind":`, (*string)(&a.Actor.Kind), accessWord)
+		l.text(`,"id":`, &a.Actor.ID, accessName)
+		l.optional(`,"keyId":`, (*string)(&a.Actor.KeyID), accessWord)
+		l.line = append(l.line, '}')
 	}
-	w.optional(`,"action":`, a.Action, accessWord)
-	w.optional(`,"scope":`, string(a.Scope.Kind), accessWord)
-	w.optional(`,"scopeId":`, a.Scope.ID, accessName)
-	w.optional(`,"secretId":`, string(a.Secret), accessName)
-	w.optional(`,"field":`, string(a.Field), accessName)
-	w.optional(`,"detail":`, a.Detail, accessText)
-	w.optional(`,"outcome":`, string(a.Outcome), accessWord)
-	w.optional(`,"code":`, string(a.Code), accessWord)
-	w.optional(`,"rule":`, string(a.Rule), accessWord)
-	w.optional(`,"method":`, a.Method, accessWord)
-	w.optional(`,"route":`, a.Route, accessRoute)
-	w.optional(`,"requestId":`, a.Origin.RequestID, accessName)
-	w.optional(`,"clientIp":`, a.Origin.ClientIP, accessWord)
-	w.optional(`,"userAgent":`, a.Origin.UserAgent, accessText)
-	w.optional(`,"reason":`, a.Origin.Reason, accessText)
-	w.optional(`,"runId":`, a.Origin.RunID, accessText)
-	w.optional(`,"idempotencyKey":`, a.Origin.IdempotencyKey, accessName)
-	w.optional(`,"traceId":`, a.TraceID, accessWord)
-	return append(w.out, "}\n"...)
+	l.optional(`,"action":`, &a.Action, accessWord)
+	l.optional(`,"scope":`, (*string)(&a.Scope.Kind), accessWord)
+	l.optional(`,"scopeId":`, &a.Scope.ID, accessName)
+	l.optional(`,"secretId":`, (*string)(&a.Secret), accessName)
+	l.optional(`,"field":`, (*string)(&a.Field), accessName)
+	l.optional(`,"detail":`, &a.Detail, accessText)
+	l.optional(`,"outcome":`, (*string)(&a.Outcome), accessWord)
+	l.optional(`,"code":`, (*string)(&a.Code), accessWord)
+	l.optional(`,"rule":`, (*string)(&a.Rule), accessWord)
+	l.optional(`,"method":`, &a.Method, accessWord)
+	l.optional(`,"route":`, &a.Route, accessRoute)
+	l.optional(`,"requestId":`, &a.Origin.RequestID, accessName)
+	l.optional(`,"clientIp":`, &a.Origin.ClientIP, accessWord)
+	l.optional(`,"userAgent":`, &a.Origin.UserAgent, accessText)
+	l.optional(`,"reason":`, &a.Origin.Reason, accessText)
+	l.optional(`,"runId":`, &a.Origin.RunID, accessText)
+	l.optional(`,"idempotencyKey":`, &a.Origin.IdempotencyKey, accessName)
+	l.optional(`,"traceId":`, &a.TraceID, accessWord)
+	l.line = append(l.line, "}\n"...)
+}
+
+// record returns what decoding the line gives. text is the line; the record
+// shares its memory and none of the access that was written: that may belong to
+// a much larger request. It is called once.
+func (l *accessLine) record(text string) (domain.Access, error) {
+	if !l.exact {
+		return decodeAccessRecord(text[:len(text)-1])
+	}
+	for _, s := range l.texts {
+		*s.text = text[s.from:s.to]
+	}
+	a := l.access
+	l.access = domain.Access{}
+	return a, nil
 }
 
 // recordTime gives the nearest time that a record can hold: UTC, whole
@@ -89,27 +124,30 @@ func recordTime(t time.Time) time.Time {
 	return t
 }
 
-func (w *accessWriter) time(prefix string, t time.Time) {
-	w.out = append(append(w.out, prefix...), '"')
-	w.out = append(t.AppendFormat(w.out, timeLayout), '"')
+func (l *accessLine) time(prefix string, t time.Time) {
+	l.line = append(append(l.line, prefix...), '"')
+	l.line = append(t.AppendFormat(l.line, timeLayout), '"')
 }
 
-func (w *accessWriter) optional(prefix, s string, limit int) {
-	if s != "" {
-		w.text(prefix, s, limit)
+func (l *accessLine) optional(prefix string, s *string, limit int) {
+	if *s != "" {
+		l.text(prefix, s, limit)
 	}
 }
 
 // text writes a JSON string. A quote and a backslash are the only escapes: an
 // ASCII control character, and a byte that is no UTF-8, become U+FFFD.
-func (w *accessWriter) text(prefix, s string, limit int) {
-	w.out = append(append(w.out, prefix...), '"')
-	if len(s) <= limit && plain(s) {
-		w.out = append(append(w.out, s...), '"')
+func (l *accessLine) text(prefix string, s *string, limit int) {
+	l.line = append(append(l.line, prefix...), '"')
+	from := len(l.line)
+	if len(*s) <= limit && plain(*s) {
+		l.line = append(l.line, *s...)
+		l.texts = append(l.texts, accessSpan{text: s, from: from, to: len(l.line)})
+		l.line = append(l.line, '"')
 		return
 	}
-	end := len(w.out) + limit
-	for _, r := range s {
+	l.exact = false
+	for _, r := range *s {
 		size := utf8.RuneLen(r)
 		switch {
 		case r == '"' || r == '\\':
@@ -117,15 +155,15 @@ func (w *accessWriter) text(prefix, s string, limit int) {
 		case r < 0x20 || r == 0x7f:
 			r, size = utf8.RuneError, utf8.RuneLen(utf8.RuneError)
 		}
-		if len(w.out)+size > end {
+		if len(l.line)+size > from+limit {
 			break // cut between two characters
 		}
 		if r == '"' || r == '\\' {
-			w.out = append(w.out, '\\')
+			l.line = append(l.line, '\\')
 		}
-		w.out = utf8.AppendRune(w.out, r)
+		l.line = utf8.AppendRune(l.line, r)
 	}
-	w.out = append(w.out, '"')
+	l.line = append(l.line, '"')
 }
 
 // plain says that a text is its own form.

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"log/slog"
 	"time"
+	"unsafe"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -23,13 +24,14 @@ import (
 // at any time and hold no resources afterwards. What cannot be decoded ends
 // them with ErrCorrupt.
 type AccessReadWriter interface {
-	// Append stores one message of records as they are encoded and gives its
-	// position; nil means durable. ErrUnavailable: not stored. ErrUncertain: it
+	// Append stores one message of records as they are encoded and returns its
+	// position; nil means durable. records is nil, or what decoding data gives
+	// and nothing that is changed later: Follow may yield it. ErrUnavailable: not stored. ErrUncertain: it
 	// may or may not be stored, and nobody finds out: a record of what was
 	// then not released does no harm. ErrRefused: it is empty or longer than 60
 	// KiB. The end of ctx before sending began is ErrUnavailable; later it does
 	// not matter.
-	Append(ctx context.Context, data []byte) (position uint64, err error)
+	Append(ctx context.Context, data []byte, records []domain.Access) (position uint64, err error)
 
 	// Read yields every message after a position that is still there, to the
 	// head that Status names as of the call. ErrUnavailable: the log cannot be reached. When ctx
@@ -95,7 +97,9 @@ func OpenAccessLog(ctx context.Context, nc *nats.Conn, o AccessOptions) (*Access
 		if err != nil {
 			return nil, err
 		}
-		l.tail = newTail(status.Head, func(m domain.AccessMessage) (uint64, []byte) { return m.Position, m.Raw })
+		l.tail = newTail(status.Head, func(m domain.AccessMessage) (uint64, int) {
+			return m.Position, 1024 + 2*len(m.Raw) + len(m.Records)*int(unsafe.Sizeof(domain.Access{}))
+		})
 	}
 	return l, l.Verify(ctx)
 }
@@ -128,7 +132,7 @@ const accessAck = 5 * time.Second
 
 // Append implements [AccessReadWriter]. It sends once: settling a lost
 // acknowledgement would hold up everybody who waits behind.
-func (l *AccessLog) Append(ctx context.Context, data []byte) (uint64, error) {
+func (l *AccessLog) Append(ctx context.Context, data []byte, records []domain.Access) (uint64, error) {
 	if err := checkAccessMessage(ctx, data); err != nil {
 		return 0, err
 	}
@@ -147,7 +151,7 @@ func (l *AccessLog) Append(ctx context.Context, data []byte) (uint64, error) {
 		return l.durable(ctx, position)
 	})
 	if err == nil && l.tail != nil {
-		l.tail.add(domain.AccessMessage{Position: position, Raw: bytes.Clone(data)})
+		l.tail.add(domain.AccessMessage{Position: position, Raw: bytes.Clone(data), Records: records})
 	}
 	return position, accessOutcome(err)
 }
@@ -191,7 +195,7 @@ func (l *AccessLog) Read(ctx context.Context, after uint64) iter.Seq2[domain.Acc
 func (l *AccessLog) Follow(ctx context.Context, after uint64) iter.Seq2[domain.AccessMessage, error] {
 	return func(yield func(domain.AccessMessage, error) bool) {
 		l.follow(ctx, after, func(m domain.AccessMessage, err error) bool {
-			if err == nil && m.Records == nil { // from the tail
+			if err == nil && m.Records == nil { // from the tail, appended without
 				m, err = readAccess(m)
 			}
 			return yield(m, err) && err == nil

@@ -97,7 +97,7 @@ func accessData(ns ...int) (data []byte) {
 
 func mustAppendAccess(t testing.TB, l AccessReadWriter, ns ...int) uint64 {
 	t.Helper()
-	position, err := l.Append(t.Context(), accessData(ns...))
+	position, err := l.Append(t.Context(), accessData(ns...), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func testAccessOutcomes(t *testing.T, r *accessRig) {
 		{"failed write", true, &jetstream.APIError{Code: 503, ErrorCode: 10077}, ErrUncertain},
 	} {
 		r.rig.inject(func(Op) (bool, error) { return tt.apply, tt.err })
-		_, err := r.Append(t.Context(), accessData(1))
+		_, err := r.Append(t.Context(), accessData(1), nil)
 		if !errors.Is(err, tt.want) || (err == nil) != (tt.want == nil) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
@@ -233,7 +233,7 @@ func testAccessOutcomes(t *testing.T, r *accessRig) {
 	}
 	r.rig.inject(func(Op) (bool, error) { t.Error("sent"); return true, nil })
 	for _, n := range []int{0, maxAccessMessage + 1} {
-		if _, err := r.Append(t.Context(), make([]byte, n)); !errors.Is(err, ErrRefused) {
+		if _, err := r.Append(t.Context(), make([]byte, n), nil); !errors.Is(err, ErrRefused) {
 			t.Errorf("%d bytes: %v", n, err)
 		}
 	}
@@ -268,7 +268,7 @@ func testAccessContexts(t *testing.T, r *accessRig) {
 	for m, err := range r.Follow(ctx, 0) {
 		t.Errorf("an ended context yields %v, %v", m.Position, err)
 	}
-	if _, err := r.Append(ctx, accessData(3)); !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.Canceled) {
+	if _, err := r.Append(ctx, accessData(3), nil); !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.Canceled) {
 		t.Errorf("appending: %v", err)
 	}
 	if s, err := r.Status(t.Context()); err != nil || s.Head != 2 {
@@ -500,7 +500,7 @@ func TestAccessFollowLost(t *testing.T) {
 		case 1:
 			x.stop()
 			waitFor(t, func() bool { return !nc.IsConnected() })
-			if _, err := l.Append(t.Context(), accessData(9)); !errors.Is(err, ErrUnavailable) {
+			if _, err := l.Append(t.Context(), accessData(9), nil); !errors.Is(err, ErrUnavailable) {
 				t.Errorf("appending offline: %v", err)
 			}
 			x.start()

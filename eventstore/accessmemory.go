@@ -29,7 +29,7 @@ func NewMemoryAccessLog(now func() time.Time, fault Fault) *MemoryAccessLog {
 func (l *MemoryAccessLog) Expire(upTo uint64) { l.expired.Store(min(upTo, l.broker.head())) }
 
 // Append implements [AccessReadWriter].
-func (l *MemoryAccessLog) Append(ctx context.Context, data []byte) (uint64, error) {
+func (l *MemoryAccessLog) Append(ctx context.Context, data []byte, _ []domain.Access) (uint64, error) {
 	if err := checkAccessMessage(ctx, data); err != nil {
 		return 0, err
 	}

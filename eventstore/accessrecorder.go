@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,7 +26,7 @@ var errRecorderEnded = fmt.Errorf("%w: access is not recorded any more", ErrUnav
 // AccessAppender is where records go: an [AccessReadWriter].
 type AccessAppender interface {
 	// Append is that of [AccessReadWriter].
-	Append(ctx context.Context, data []byte) (position uint64, err error)
+	Append(ctx context.Context, data []byte, records []domain.Access) (position uint64, err error)
 }
 
 // AccessObserver is told what an [AccessRecorder] does. Its methods are called
@@ -64,7 +65,7 @@ type AccessRecorder struct {
 
 // waiter is one record that waits to be durable.
 type waiter struct {
-	line []byte
+	accessLine
 	// state is decided once: by the goroutine that packs the line, or by the
 	// caller who leaves before.
 	state atomic.Int32
@@ -128,7 +129,7 @@ func (r *AccessRecorder) Record(ctx context.Context, a domain.Access) error {
 		return errRecorderEnded
 	}
 	w.state.Store(waiterWaits)
-	w.line = appendAccess(w.line[:0], &a)
+	w.write(a)
 	select {
 	case r.queue <- w:
 	case <-ctx.Done():
@@ -199,11 +200,14 @@ func (r *AccessRecorder) pack(ctx context.Context) {
 				}
 			}
 		}
+		// Callers that are about to record run first: they share this message
+		// instead of waiting for it and the next.
+		runtime.Gosched()
 		m.fill(r.queue)
 		if len(m.waiters) == 0 {
 			continue // all have left
 		}
-		err := r.append(context.WithoutCancel(ctx), m.data, len(m.waiters))
+		err := r.append(context.WithoutCancel(ctx), m.data, m.records(), len(m.waiters))
 		for _, w := range m.waiters {
 			w.done <- err
 		}
@@ -237,9 +241,24 @@ func (m *packed) fill(queue <-chan *waiter) {
 	}
 }
 
-func (r *AccessRecorder) append(ctx context.Context, data []byte, records int) error {
+// records returns what decoding the message gives, or nil where only decoding
+// can say.
+func (m *packed) records() []domain.Access {
+	text, records := string(m.data), make([]domain.Access, 0, len(m.waiters))
+	for _, w := range m.waiters {
+		a, err := w.record(text[:len(w.line)])
+		if err != nil {
+			return nil // whoever reads the message finds that out, too
+		}
+		records, text = append(records, a), text[len(w.line):]
+	}
+	return records
+}
+
+// append stores a message of count records.
+func (r *AccessRecorder) append(ctx context.Context, data []byte, records []domain.Access, count int) error {
 	begin := r.now()
-	position, err := r.log.Append(ctx, data)
+	position, err := r.log.Append(ctx, data, records)
 	if err == nil {
 		// Summaries are appended beside the packing goroutine.
 		for old := r.position.Load(); old < position; old = r.position.Load() {
@@ -249,7 +268,7 @@ func (r *AccessRecorder) append(ctx context.Context, data []byte, records int) e
 		}
 	}
 	if r.observer != nil {
-		r.observer.AccessAppended(records, len(data), r.now().Sub(begin), err)
+		r.observer.AccessAppended(count, len(data), r.now().Sub(begin), err)
 	}
 	return err
 }
@@ -270,7 +289,7 @@ func (r *AccessRecorder) summarise(ctx context.Context, all bool) error {
 				break
 			}
 		}
-		if err := r.append(ctx, data, end-begin); err != nil {
+		if err := r.append(ctx, data, nil, end-begin); err != nil {
 			r.floods.giveBack(due[begin:])
 			return fmt.Errorf("eventstore: %d summaries: %w", len(due)-begin, err)
 		}

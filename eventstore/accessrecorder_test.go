@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/chancery-dev/chancery/domain"
 )
 
@@ -117,10 +119,10 @@ func newGate(l AccessReadWriter) *gate {
 	return &gate{AccessReadWriter: l, entered: make(chan struct{}, 1000), pass: make(chan struct{})}
 }
 
-func (g *gate) Append(ctx context.Context, data []byte) (uint64, error) {
+func (g *gate) Append(ctx context.Context, data []byte, records []domain.Access) (uint64, error) {
 	g.entered <- struct{}{}
 	<-g.pass
-	return g.AccessReadWriter.Append(ctx, data)
+	return g.AccessReadWriter.Append(ctx, data, records)
 }
 
 // TestRecordTogether: while messages are under way everything that comes waits
@@ -318,6 +320,38 @@ func TestRecordKilled(t *testing.T) {
 		if n != 1 {
 			t.Errorf("%s is there %d times", id, n)
 		}
+	}
+}
+
+// TestRecordedIsFollowedUndecoded: a follower of this process gets the records
+// as they were packed, and they are those of the message.
+func TestRecordedIsFollowedUndecoded(t *testing.T) {
+	_, nc := startEmbedded(t, t.TempDir())
+	l := openAccessLog(t, nc, 0)
+	r, _ := runRecorder(t, l, AccessRecorderConfig{})
+	record := func(n int) {
+		if err := r.Record(t.Context(), accessOf(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	record(1)
+	for m, err := range l.Follow(t.Context(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := DecodeAccess(m.Raw)
+		if diff := cmp.Diff(want, m.Records); err != nil || diff != "" {
+			t.Errorf("message %d: %v\n%s", m.Position, err, diff)
+		}
+		// The first one was read from the log, where following begins.
+		kept, _, _, _, _ := l.tail.after(m.Position - 1)
+		if m.Position > 1 && (len(kept[0].Records) == 0 || &kept[0].Records[0] != &m.Records[0]) {
+			t.Errorf("message %d was decoded", m.Position)
+		}
+		if m.Position == 3 {
+			break
+		}
+		record(int(m.Position) + 1)
 	}
 }
 

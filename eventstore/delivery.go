@@ -75,9 +75,9 @@ var errLeft = errors.New("eventstore: left")
 func (l *reader[T]) deliver(ctx context.Context, d delivery, yield func(T, error) bool) {
 	var none T
 	failures, pause := 0, firstPause
-	for {
+	for read := l.begin; ; read = l.consume {
 		before := d.last
-		err := l.consume(ctx, &d, yield)
+		err := read(ctx, &d, yield)
 		if d.last > before {
 			failures, pause = 0, firstPause
 		}
@@ -115,6 +115,21 @@ func (l *reader[T]) load(ctx context.Context, subject string, yield func(T, erro
 	case ok:
 		l.deliver(ctx, delivery{filter: subject, until: last.position}, yield)
 	}
+}
+
+// begin yields the first message by itself: a caller who leaves after it costs
+// neither a block nor a consumer. Then it yields from a consumer.
+func (l *reader[T]) begin(ctx context.Context, d *delivery, yield func(T, error) bool) error {
+	if d.until > 0 && d.filter == "" {
+		m, _, ok, err := l.get(ctx, getRequest{Sequence: d.last + 1})
+		if err == nil && ok {
+			err = l.hand(ctx, d, m, yield)
+		}
+		if err != nil || d.done() {
+			return err
+		}
+	}
+	return l.consume(ctx, d, yield)
 }
 
 // consume yields from one consumer; nil means that all is yielded.

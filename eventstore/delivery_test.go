@@ -3,7 +3,9 @@ package eventstore
 import (
 	"crypto/sha256"
 	"errors"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -152,5 +154,29 @@ func TestFill(t *testing.T) {
 		if err != nil || !slices.Equal(got, tt.want) {
 			t.Errorf("%+v: %v, %v", tt.d, got, err)
 		}
+	}
+}
+
+// TestReadOne: whoever takes one event of a long log costs no block of it.
+func TestReadOne(t *testing.T) {
+	_, nc := startEmbedded(t, t.TempDir())
+	l := openLog(t, nc)
+	var after uint64
+	for n := uint64(1); n <= blockWorth+10; n++ {
+		p := fieldSet(n, n)
+		p.Event = domain.FieldSet{Field: sealed(eventID(n), "host", strings.Repeat("v", 16<<10))}
+		after = mustAppend(t, l, secretStream("s"), after, p).Position
+	}
+	var before, now runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for r, err := range l.Read(t.Context(), 4) {
+		if err != nil || r.Position != 5 {
+			t.Errorf("event %d, %v", r.Position, err)
+		}
+		break
+	}
+	runtime.ReadMemStats(&now)
+	if bytes := now.TotalAlloc - before.TotalAlloc; bytes > 1<<20 {
+		t.Errorf("one event of 16 KiB took %d bytes of memory", bytes)
 	}
 }

@@ -63,7 +63,7 @@ func OpenJetStream(ctx context.Context, nc *nats.Conn, o Options) (*JetStream, e
 		if err != nil {
 			return nil, err
 		}
-		l.tail = newTail(status.Head, func(r domain.Recorded) (uint64, []byte) { return r.Position, r.Raw })
+		l.tail = newTail(status.Head, func(r domain.Recorded) (uint64, int) { return r.Position, 1024 + 2*len(r.Raw) })
 		if e, ok := nc.Opts.InProcessServer.(*Embedded); ok {
 			l.heads = e.headsOf(EventsStream, status.Head)
 		}
@@ -149,6 +149,16 @@ func (l *JetStream) Read(ctx context.Context, after uint64) iter.Seq2[domain.Rec
 // Follow implements [Log].
 func (l *JetStream) Follow(ctx context.Context, after uint64) iter.Seq2[domain.Recorded, error] {
 	return func(yield func(domain.Recorded, error) bool) { l.follow(ctx, after, yield) }
+}
+
+// Recent returns durable events right behind a position, in order and without a
+// gap; none where the log would have to be read. It does not block.
+func (l *JetStream) Recent(after uint64) []domain.Recorded {
+	if l.tail == nil {
+		return nil
+	}
+	events, _, _, _, _ := l.tail.after(after)
+	return events
 }
 
 // Status implements [Log].

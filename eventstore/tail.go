@@ -28,7 +28,8 @@ const (
 // What it does not know of (an append whose outcome could not be found out, a
 // message from elsewhere) leaves a gap, which followers fill from the log.
 type tail[T any] struct {
-	place func(T) (position uint64, raw []byte)
+	// place returns an event's position and about what it takes in memory.
+	place func(T) (position uint64, bytes int)
 
 	mu      sync.Mutex
 	last    uint64 // the newest position that it has, or had
@@ -39,7 +40,7 @@ type tail[T any] struct {
 	changed chan struct{} // closed and replaced by every change
 }
 
-func newTail[T any](head uint64, place func(T) (uint64, []byte)) *tail[T] {
+func newTail[T any](head uint64, place func(T) (uint64, int)) *tail[T] {
 	return &tail[T]{place: place, last: head, early: map[uint64]T{}, changed: make(chan struct{})}
 }
 
@@ -102,10 +103,9 @@ func (t *tail[T]) join() {
 	t.changed = make(chan struct{})
 }
 
-// size is about what an event takes in memory.
 func (t *tail[T]) size(r T) int {
-	_, raw := t.place(r)
-	return 1024 + 2*len(raw)
+	_, size := t.place(r)
+	return size
 }
 
 // after gives what follows a position: events, or behind where they must be

@@ -11,7 +11,7 @@ import (
 // bytes, too. The event before is always taken, and what was left out is read
 // from the log.
 func TestTailEarlyIsBounded(t *testing.T) {
-	l := newTail(0, func(m domain.AccessMessage) (uint64, []byte) { return m.Position, m.Raw })
+	l := newTail(0, func(m domain.AccessMessage) (uint64, int) { return m.Position, 1024 + 2*len(m.Raw) })
 	raw := make([]byte, 1<<20)
 	const more = 2 * tailEarlyBytes >> 20
 	for position := uint64(2); position < more; position++ {

@@ -119,6 +119,15 @@ func (c *cache[K, V]) lead(ctx context.Context, name K, f *flight, load func(con
 	return v, err
 }
 
+// change lets do change the value of name, if it is there.
+func (c *cache[K, V]) change(name K, do func(*V)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if place, ok := c.entries[name]; ok {
+		do(&c.turns.at(place).value)
+	}
+}
+
 // put keeps a value that was made rather than loaded.
 func (c *cache[K, V]) put(name K, v V) {
 	c.mu.Lock()

@@ -19,14 +19,25 @@ type fieldCipher struct {
 	event ulid.ULID
 }
 
-func newFieldCipher(k key, kek domain.KekID, event ulid.ULID) (fieldCipher, error) {
-	derived, err := expand(k, fieldValueInfo(event), keyLen)
-	if err != nil {
-		return fieldCipher{}, err
+// eventKey is the key of the values that one event writes, derived from the
+// secret's key.
+type eventKey struct {
+	event ulid.ULID // zero: there is none
+	key   key
+}
+
+// newFieldCipher leaves in k the event's key, if it does not have it already.
+func newFieldCipher(k *secretKey, event ulid.ULID) (fieldCipher, error) {
+	if k.values.event != event || event.IsZero() {
+		derived, err := expand(k.key, fieldValueInfo(event), keyLen)
+		if err != nil {
+			return fieldCipher{}, err
+		}
+		k.values = eventKey{event: event, key: key(derived)}
+		clear(derived)
 	}
-	defer clear(derived)
-	aead, err := newAEAD(derived)
-	return fieldCipher{aead: aead, kek: kek, event: event}, err
+	aead, err := newAEAD(k.values.key[:])
+	return fieldCipher{aead: aead, kek: k.kek, event: event}, err
 }
 
 // made says whether the cipher is the one for a sealed value.

@@ -75,8 +75,38 @@ func TestFieldValueRefusesEveryChange(t *testing.T) {
 func TestAFieldIsSealedForAnEvent(t *testing.T) {
 	field := domain.Field{Key: "f", Value: domain.NewPlaintext("x")}
 	w := write{fields: []domain.Field{field}, plaintexts: 1}
-	if _, err := sealWrite(SealRequest{Ref: testRef()}, testSecretKey(1), w); err == nil {
+	k := testSecretKey(1)
+	if _, err := sealWrite(SealRequest{Ref: testRef()}, &k, w); err == nil {
 		t.Fatal("sealed for no event")
+	}
+}
+
+// TestAnEventKeyGoesWithItsKey: the derived key of an event's values is
+// remembered beside the key that it comes from, and nowhere after that is gone
+// (invariant 6).
+func TestAnEventKeyGoesWithItsKey(t *testing.T) {
+	s := secretKeys{cache: newCache[domain.KekID](2, (*secretKey).wipe)}
+	k, event := testSecretKey(1), testULID(7)
+	s.cache.put(k.kek, k)
+	if _, err := newFieldCipher(&k, event); err != nil || k.values.event != event || k.values.key == (key{}) {
+		t.Fatalf("derived for %s: %v", k.values.event, err)
+	}
+	s.remember(k)
+	cached, _ := s.cache.find(k.kek)
+	if cached.values != k.values || cached.key != k.key {
+		t.Error("the derived key is not remembered")
+	}
+	place := s.cache.turns.at(s.cache.entries[k.kek])
+	s.cache.evict(k.kek)
+	if place.value != (secretKey{}) {
+		t.Error("keys are left where the key was")
+	}
+	s.remember(k)
+	if s.cache.len() != 0 {
+		t.Error("an evicted key is back")
+	}
+	if k.wipe(); k.key != (key{}) || k.values != (eventKey{}) {
+		t.Error("a wiped key is left")
 	}
 }
 

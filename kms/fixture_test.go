@@ -53,7 +53,7 @@ func mustMint(t testing.TB, k secretKey, ref domain.SecretRef, field domain.Fiel
 
 // sealField seals one value as an event's only one.
 func sealField(k secretKey, ref domain.SecretRef, field domain.FieldKey, event ulid.ULID, value domain.Plaintext) (domain.Sealed, error) {
-	c, err := newFieldCipher(k.key, k.kek, event)
+	c, err := newFieldCipher(&k, event)
 	if err != nil {
 		return domain.Sealed{}, err
 	}
@@ -62,7 +62,8 @@ func sealField(k secretKey, ref domain.SecretRef, field domain.FieldKey, event u
 
 // openField opens one value with a key, whatever the value says of it.
 func openField(k secretKey, ref domain.SecretRef, field domain.FieldKey, s domain.Sealed) (domain.Plaintext, error) {
-	c, err := newFieldCipher(k.key, s.KekID, s.EventID)
+	k.kek = s.KekID
+	c, err := newFieldCipher(&k, s.EventID)
 	if err != nil {
 		return domain.Plaintext{}, err
 	}

@@ -26,7 +26,7 @@ type Config struct {
 	Rand   io.Reader
 	Logger *slog.Logger // default: discards
 
-	CacheSize int // unwrapped secret keys in memory; default 131,072, about 160 bytes each
+	CacheSize int // unwrapped secret keys in memory; default 131,072, about 210 bytes each
 	PoolMin   int // pool keys kept for an organization with recent demand; default 128
 	PoolMax   int // the most that demand raises it to; default 2,048
 	PoolTotal int // of all organizations together; default 8,192

@@ -17,12 +17,18 @@ type secretKey struct {
 	org     domain.OrgID
 	created time.Time
 	key     key
+	// values is the key of one event's values, so that it need not be derived for
+	// each read. It lives and is cleared with key.
+	values eventKey
 }
 
 // Format prints [domain.Redacted], whatever the verb.
 func (secretKey) Format(f fmt.State, _ rune) { redact(f) }
 
-func (s *secretKey) wipe() { clear(s.key[:]) }
+func (s *secretKey) wipe() {
+	clear(s.key[:])
+	s.values = eventKey{}
+}
 
 // secretKeys makes, loads and destroys secret keys.
 type secretKeys struct {
@@ -92,6 +98,12 @@ func (s *secretKeys) get(ctx context.Context, org domain.OrgID, kek domain.KekID
 		return secretKey{}, ErrKeyNotFound
 	}
 	return k, nil
+}
+
+// remember keeps the event key that k has beside the cached key. Where the key
+// is cached no more, by then it may be destroyed, nothing is kept.
+func (s *secretKeys) remember(k secretKey) {
+	s.cache.change(k.kek, func(cached *secretKey) { cached.values = k.values })
 }
 
 // load reads and unwraps a key, whichever organization's it is; org is the one

@@ -51,8 +51,11 @@ func (k *Keyring) Seal(ctx context.Context, r SealRequest) (domain.Event, error)
 		if len(e.KekIDs) == 0 {
 			e.KekIDs = []domain.KekID{first.kek}
 		}
-		if e.Fields, err = sealWrite(r, first, w); err != nil {
+		if e.Fields, err = sealWrite(r, &first, w); err != nil {
 			return nil, err
+		}
+		if w.plaintexts > 0 {
+			k.secrets.remember(first)
 		}
 		return e, nil
 	case domain.FieldSet:
@@ -71,7 +74,7 @@ func (k *Keyring) Seal(ctx context.Context, r SealRequest) (domain.Event, error)
 			return nil, living(err)
 		}
 		defer first.wipe()
-		fields, err := sealWrite(r, first, w)
+		fields, err := sealWrite(r, &first, w)
 		if err != nil {
 			return nil, err
 		}
@@ -172,14 +175,14 @@ func (k *Keyring) claim(ctx context.Context, r SealRequest, keks []domain.KekID)
 }
 
 // sealWrite gives the fields with their plaintexts sealed.
-func sealWrite(r SealRequest, first secretKey, w write) ([]domain.Field, error) {
+func sealWrite(r SealRequest, first *secretKey, w write) ([]domain.Field, error) {
 	if w.plaintexts == 0 {
 		return w.fields, nil
 	}
 	if r.EventID.IsZero() {
 		return nil, errors.New("kms: a value is sealed for an event, and the event has no id")
 	}
-	values, err := newFieldCipher(first.key, first.kek, r.EventID)
+	values, err := newFieldCipher(first, r.EventID)
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +200,12 @@ func sealWrite(r SealRequest, first secretKey, w write) ([]domain.Field, error) 
 // it again), and internal ones.
 func (k *Keyring) Open(ctx context.Context, ref domain.SecretRef, fields []domain.Field) ([]domain.Field, error) {
 	opened := slices.Clone(fields)
-	var values fieldCipher // what one event wrote is opened with one
+	var (
+		values   fieldCipher // what one event wrote is opened with one
+		derived  secretKey   // with the event key that was derived last
+		remember = true      // no value was opened with one that was remembered
+	)
+	defer derived.wipe()
 	for i, f := range fields {
 		s, ok := f.Value.(domain.Sealed)
 		if !ok {
@@ -208,7 +216,9 @@ func (k *Keyring) Open(ctx context.Context, ref domain.SecretRef, fields []domai
 			if err != nil {
 				return nil, living(err)
 			}
-			values, err = newFieldCipher(key.key, s.KekID, s.EventID)
+			remember = remember && key.values.event != s.EventID
+			values, err = newFieldCipher(&key, s.EventID)
+			derived = key
 			key.wipe()
 			if err != nil {
 				return nil, err
@@ -219,6 +229,9 @@ func (k *Keyring) Open(ctx context.Context, ref domain.SecretRef, fields []domai
 			return nil, fmt.Errorf("kms: field %s of %s: %w", f.Key, ref, err)
 		}
 		opened[i].Value = value
+	}
+	if remember && values.aead != nil {
+		k.secrets.remember(derived)
 	}
 	return opened, nil
 }

@@ -104,16 +104,27 @@ func BenchmarkRebuild(b *testing.B) {
 	b.ReportMetric(float64(b.N)*float64(w.log.head())/b.Elapsed().Seconds(), "events/s")
 }
 
+// BenchmarkSecret reads secrets of which few and all are asked for, and all in
+// turn where few fit into memory.
 func BenchmarkSecret(b *testing.B) {
 	w, scope := benchWorld(10_000)
-	s := benchStore(b, w)
-	n := 0
-	for b.Loop() {
-		n++
-		ref := domain.SecretRef{Org: w.orgs[0], Scope: scope, ID: domain.SecretID(fmt.Sprintf("secret-%06d", n*7919%10_000))}
-		if secret, err := s.Secret(ref); err != nil || !secret.Exists {
-			b.Fatal(secret.Exists, err)
-		}
+	for name, c := range map[string]struct{ asked, cached int }{"few": {100, 0}, "all": {10_000, 0}, "uncached": {10_000, 1}, "missing": {10_000, 1 << 20}} {
+		b.Run(name, func(b *testing.B) {
+			s := benchStore(b, w)
+			if c.cached > 0 {
+				s.secrets.capacity = c.cached
+			}
+			b.ReportAllocs()
+			n := 0
+			for b.Loop() {
+				n++
+				ref := domain.SecretRef{Org: w.orgs[0], Scope: scope, ID: domain.SecretID(fmt.Sprintf("secret-%06d", n*7919%c.asked))}
+				if secret, err := s.Secret(ref); err != nil || !secret.Exists {
+					b.Fatal(secret.Exists, err)
+				}
+			}
+			b.ReportMetric(float64(s.secrets.bytes)/float64(max(1, len(s.secrets.young))), "bytes/secret")
+		})
 	}
 }
 

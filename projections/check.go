@@ -105,6 +105,9 @@ func (s *Store) snapshot(path string, found *CheckError) (checkpoint, map[table]
 	defer s.directories.mu.RUnlock()
 	s.directories.checkCache(found)
 	err := s.db.View(func(tx *bbolt.Tx) error {
+		if err := s.secrets.check(&tables{tx: tx}, found); err != nil {
+			return err
+		}
 		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // beside the store.
 		if err != nil {
 			return err

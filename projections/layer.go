@@ -2,6 +2,7 @@ package projections
 
 import (
 	"bytes"
+	"runtime"
 
 	"github.com/tidwall/btree"
 	"go.etcd.io/bbolt"
@@ -10,6 +11,10 @@ import (
 // pageFill is how full a page is left that is split: rows come in order, and
 // most of what follows lies behind them.
 const pageFill = 0.85
+
+// yieldRows is how many rows, of about a microsecond each, are written into the
+// file at a stretch.
+const yieldRows = 128
 
 // layerDegree keeps the nodes small that every batch copies.
 const layerDegree = 16
@@ -63,7 +68,11 @@ func (w *layerWriter) put(t table, key, row []byte) {
 }
 
 // write puts all rows into the file, table by table in the order of the keys.
+//
+// Requests run in between: a layer takes some fifty milliseconds of a processor,
+// and the runtime interrupts a goroutine only after ten.
 func (l *layer) write(tx *bbolt.Tx) (err error) {
+	written := 0
 	for t, rows := range l.tables {
 		if rows == nil {
 			continue
@@ -71,6 +80,9 @@ func (l *layer) write(tx *bbolt.Tx) (err error) {
 		b := tx.Bucket([]byte(table(t).String()))
 		b.FillPercent = pageFill
 		rows.Scan(func(e entry) bool {
+			if written++; written%yieldRows == 0 {
+				runtime.Gosched()
+			}
 			if e.row == nil {
 				err = b.Delete(e.key)
 			} else {

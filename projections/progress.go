@@ -197,6 +197,7 @@ func (s *Store) WaitFor(ctx context.Context, position uint64) error {
 	if p.applied.Load() >= position {
 		return nil
 	}
+	s.help(position)
 	p.mu.Lock()
 	switch {
 	case p.applied.Load() >= position:

@@ -80,6 +80,8 @@ func (s *Store) follow(ctx context.Context, log Source) error {
 	defer cancel(nil)
 	q := s.newQueue()
 	parts.Go(func() { q.fill(ctx, log.Follow(ctx, s.Position())) })
+	s.setRecent(log)
+	defer s.setRecent(nil)
 	parts.Go(func() { s.heartbeats(ctx, log, cancel) })
 	parts.Go(func() {
 		if err := s.flushes(ctx); err != nil {

@@ -12,17 +12,42 @@ import (
 // Secret gives a secret with its stored values, [domain.Sealed] or
 // [domain.Envelope]. One that does not exist has its Ref, Version and Head all
 // the same.
-func (s *Store) Secret(ref domain.SecretRef) (secret domain.Secret, err error) {
-	err = s.view(func(ts *tables) error {
-		key := secretKey(ref)
-		row, err := ts.stateAt(ref, key)
-		if err != nil {
-			return err
-		}
-		secret = row.Secret
-		return ts.fillValues(key, &secret)
+func (s *Store) Secret(ref domain.SecretRef) (domain.Secret, error) {
+	secret, ok, changes, err := s.cachedSecret(ref)
+	if ok || err != nil {
+		return secret, err
+	}
+	err = s.view(func(ts *tables) (err error) {
+		secret, err = ts.secret(ref)
+		return err
 	})
+	if err == nil && secret.Exists {
+		s.secrets.put(secret, changes)
+	}
 	return secret, err
+}
+
+// cachedSecret looks for a secret in memory, if the store may answer. changes is
+// for the cache.
+func (s *Store) cachedSecret(ref domain.SecretRef) (secret domain.Secret, ok bool, changes uint64, err error) {
+	s.file.RLock()
+	defer s.file.RUnlock()
+	if err := s.answering(); err != nil {
+		return domain.Secret{}, false, 0, err
+	}
+	secret, ok, changes = s.secrets.get(ref)
+	return secret, ok, changes, nil
+}
+
+// secret reads a secret with its stored values.
+func (ts *tables) secret(ref domain.SecretRef) (domain.Secret, error) {
+	key := secretKey(ref)
+	row, err := ts.stateAt(ref, key)
+	if err != nil {
+		return row.Secret, err
+	}
+	err = ts.fillValues(key, &row.Secret)
+	return row.Secret, err
 }
 
 // fillValues reads the fields' values: both lie in the order of the field

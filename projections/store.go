@@ -43,7 +43,7 @@ type Options struct {
 	Now    func() time.Time
 	Logger *slog.Logger
 	// Applied, when not nil, is told of every batch once it is committed and
-	// before anybody who waits for it goes on: in order, from one goroutine.
+	// before anybody who waits for it goes on: in order, one call at a time.
 	// A rebuild tells everything again. The events are shared: not to be
 	// changed, and their slice not to be kept.
 	Applied func([]domain.Recorded)
@@ -54,6 +54,9 @@ type Options struct {
 	// CachedGrants bounds the compiled principals in memory, counted in their
 	// grants of a few hundred bytes each; 0 means 200,000.
 	CachedGrants int
+	// CachedSecretBytes bounds the decoded secrets in memory, with their values
+	// as they are stored; 0 means 16 MiB.
+	CachedSecretBytes int
 	// BatchEvents and BatchBytes bound one transaction, and with it what
 	// waits in memory; 0 means 4,096 events and 32 MiB.
 	BatchEvents, BatchBytes int
@@ -70,6 +73,9 @@ func (o Options) complete() (Options, error) {
 	}
 	if o.CachedGrants == 0 {
 		o.CachedGrants = 200_000
+	}
+	if o.CachedSecretBytes == 0 {
+		o.CachedSecretBytes = 16 << 20
 	}
 	if o.BatchEvents == 0 {
 		o.BatchEvents = 4096
@@ -107,6 +113,11 @@ type Store struct {
 	applying sync.Mutex
 	mark     checkpoint
 	anchor   checkpoint
+	// recent is the log that Run follows, if its newest events are in memory, and
+	// helped the last position that a caller of WaitFor has applied, 0 for none.
+	// Guarded by applying.
+	recent recentSource
+	helped uint64
 	// layers lie over the file. Who holds applying exchanges them.
 	layers atomic.Pointer[layers]
 	// flushing is held while a layer goes into the file. full asks for that,
@@ -122,6 +133,7 @@ type Store struct {
 	file        sync.RWMutex
 	db          *bbolt.DB // nil when closed
 	directories directories
+	secrets     secretCache // of the layers and the file as they are
 	progress    progress
 }
 
@@ -163,6 +175,7 @@ func openAsIs(o Options) (*Store, error) {
 	s := &Store{o: o, full: make(chan struct{}, 1), flushed: make(chan struct{}, 1), bulkWorth: bulkWorth, foldBytes: foldBytes}
 	s.layers.Store(noLayers())
 	s.directories.cache.capacity = o.CachedGrants
+	s.secrets.capacity = o.CachedSecretBytes
 	if err := s.load(); err != nil {
 		return nil, err
 	}
@@ -208,6 +221,7 @@ func (s *Store) discard() error {
 	bulk := s.bulk()
 	s.layers.Store(noLayers())
 	s.progress.restart(checkpoint{}, true)
+	s.secrets.clear()
 	s.file.Lock()
 	defer s.file.Unlock()
 	if s.db == nil {
@@ -254,6 +268,11 @@ func (s *Store) Close() error {
 func (s *Store) apply(batch []domain.Recorded) error {
 	s.applying.Lock()
 	defer s.applying.Unlock()
+	return s.applyLocked(s.withoutHelped(batch))
+}
+
+// applyLocked is apply for who holds applying.
+func (s *Store) applyLocked(batch []domain.Recorded) error {
 	switch {
 	case s.db == nil:
 		return ErrClosed
@@ -273,6 +292,7 @@ func (s *Store) apply(batch []domain.Recorded) error {
 	}
 	s.mark = mark
 	s.layers.Store(&layers{young: young, old: now.old, flushes: now.flushes})
+	s.secrets.forget(batch)
 	s.directories.apply(batch)
 	if s.o.Applied != nil {
 		s.o.Applied(batch)
@@ -281,18 +301,26 @@ func (s *Store) apply(batch []domain.Recorded) error {
 	return err
 }
 
-// view runs a question in one read transaction, if the store may answer. What
-// ask reads must not outlive it.
-func (s *Store) view(ask func(*tables) error) error {
-	s.file.RLock()
-	defer s.file.RUnlock()
-	// Asked under the lock: a rebuild refuses questions before it takes the
-	// lock, so nobody finds the new file empty.
+// answering says why the store does not answer, if so. The caller holds file: a
+// rebuild refuses questions before it takes the lock, so nobody finds the new
+// file empty.
+func (s *Store) answering() error {
 	if err := s.progress.serving(); err != nil {
 		return err
 	}
 	if s.db == nil {
 		return ErrClosed
+	}
+	return nil
+}
+
+// view runs a question in one read transaction, if the store may answer. What
+// ask reads must not outlive it.
+func (s *Store) view(ask func(*tables) error) error {
+	s.file.RLock()
+	defer s.file.RUnlock()
+	if err := s.answering(); err != nil {
+		return err
 	}
 	for {
 		over, moved := s.layers.Load(), false

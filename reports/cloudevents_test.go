@@ -72,7 +72,7 @@ func TestAccessDataIsTheRecord(t *testing.T) {
 			t.Fatal(err)
 		}
 		line := strings.TrimSpace(string(text))
-		if _, err := log.Append(t.Context(), []byte(line+"\n")); err != nil {
+		if _, err := log.Append(t.Context(), []byte(line+"\n"), nil); err != nil {
 			t.Fatal(err)
 		}
 		want = append(want, line)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net"
@@ -88,6 +89,9 @@ interrupt ends it in order: requests in flight finish first.`,
 				return err
 			}
 			noCoreDumps()
+			tuning, stop := context.WithCancel(cmd.Context())
+			defer stop()
+			go tuneCollector(tuning, os.Getenv)
 			cfg.Listening = func(addr net.Addr) { fmt.Fprintf(a.stdout, "listening on %s\n", addr) }
 			cfg.ProfilesListening = func(addr net.Addr) { fmt.Fprintf(a.stdout, "profiles on http://%s/debug/pprof/\n", addr) }
 			cfg.NATSListening = func(addr net.Addr) { fmt.Fprintf(a.stdout, "consumers on %s\n", addr) }

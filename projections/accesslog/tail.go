@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sort"
+	"strings"
 	"sync"
 
 	"github.com/chancery-dev/chancery/domain"
@@ -72,9 +73,10 @@ func (t *tail) read(key listKey, r fieldRead) {
 	reads := t.reads[key]
 	i, found := slices.BinarySearchFunc(reads, r, func(a, b fieldRead) int { return cmp.Compare(a.field, b.field) })
 	if found {
-		reads[i] = r
+		reads[i].place = r.place
 		return
 	}
+	r.field = domain.FieldKey(strings.Clone(string(r.field))) // keeps no message in memory
 	t.reads[key] = slices.Insert(reads, i, r)
 }
 

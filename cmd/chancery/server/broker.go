@@ -30,11 +30,15 @@ const (
 type broker struct {
 	unlock   func() error         // of the data directory
 	embedded *eventstore.Embedded // nil with an external server
-	conn     *nats.Conn
-	feedConn *nats.Conn // of the feed's follower; nil without one
-	log      eventstore.Log
-	keys     keyStore
-	slots    *slotfile.Store // the keys' files; nil with an external server
+	conn     *nats.Conn           // of everything but access records and the feed
+	// accessConn carries access records alone. Appended events rely on the order
+	// within conn; access records need no order, and on conn every read would
+	// wait behind the messages of the writes.
+	accessConn *nats.Conn
+	feedConn   *nats.Conn // of the feed's follower; nil without one
+	log        eventstore.Log
+	keys       keyStore
+	slots      *slotfile.Store // the keys' files; nil with an external server
 }
 
 // keyStore is a key store that can be looked at.
@@ -214,7 +218,10 @@ func (b *broker) connect(ctx context.Context, cfg Config) (err error) {
 			return err
 		}
 	}
-	b.conn, err = b.dial(ctx, cfg)
+	if b.conn, err = b.dial(ctx, cfg); err != nil {
+		return err
+	}
+	b.accessConn, err = b.dial(ctx, cfg)
 	return err
 }
 
@@ -234,11 +241,10 @@ func (b *broker) close() (err error) {
 	if b.slots != nil {
 		err = b.slots.Close()
 	}
-	if b.feedConn != nil {
-		b.feedConn.Close()
-	}
-	if b.conn != nil {
-		b.conn.Close()
+	for _, conn := range []*nats.Conn{b.feedConn, b.accessConn, b.conn} {
+		if conn != nil {
+			conn.Close()
+		}
 	}
 	if b.embedded != nil {
 		err = errors.Join(err, b.embedded.Shutdown())

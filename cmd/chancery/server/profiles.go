@@ -6,9 +6,18 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"runtime"
 	"time"
 
 	"github.com/chancery-dev/chancery/domain"
+)
+
+const (
+	// blockProfileRate is how long a goroutine is blocked, in nanoseconds, for one
+	// sample on average: the profile of blocking costs next to nothing so.
+	blockProfileRate = 100_000
+	// mutexProfileFraction is of how many contended locks one is sampled.
+	mutexProfileFraction = 100
 )
 
 // serveProfiles opens the listener for profiles, if one was asked for, until
@@ -26,6 +35,8 @@ func (s *store) serveProfiles(ctx context.Context) (stop func() error, err error
 	if !loopback(listener.Addr()) {
 		return nil, errors.Join(domain.Errorf(domain.CodeInvalidRequest, "profiles are served on this machine's loopback alone"), listener.Close())
 	}
+	runtime.SetBlockProfileRate(blockProfileRate)
+	runtime.SetMutexProfileFraction(mutexProfileFraction)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
@@ -38,6 +49,8 @@ func (s *store) serveProfiles(ctx context.Context) (stop func() error, err error
 		s.cfg.ProfilesListening(listener.Addr())
 	}
 	return func() error {
+		runtime.SetBlockProfileRate(0)
+		runtime.SetMutexProfileFraction(0)
 		err := server.Close()
 		if end := <-ended; !errors.Is(end, http.ErrServerClosed) {
 			err = errors.Join(err, end)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -20,6 +21,13 @@ func TestProfiles(t *testing.T) {
 		c.Profiles, c.ProfilesListening = "127.0.0.1:0", func(a net.Addr) { address = a }
 	}}
 	s.start(t)
+	if runtime.SetMutexProfileFraction(-1) == 0 {
+		t.Error("contended locks are not sampled")
+	}
+	// The server has waited for the disk by now.
+	if samples, _ := runtime.BlockProfile(nil); samples == 0 {
+		t.Error("blocked goroutines are not sampled")
+	}
 	for url, want := range map[string]int{
 		"http://" + address.String() + "/debug/pprof/goroutine?debug=1": http.StatusOK,
 		"http://" + address.String() + "/agent/identity/whoami":         http.StatusNotFound,
@@ -44,6 +52,9 @@ func TestProfiles(t *testing.T) {
 	}
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
+	}
+	if runtime.SetMutexProfileFraction(-1) != 0 {
+		t.Error("contended locks are sampled after the end")
 	}
 	err := server.Run(t.Context(), server.Config{Data: s.Data, Listen: "127.0.0.1:0", Profiles: "0.0.0.0:0", Logger: slog.New(slog.DiscardHandler)})
 	if err == nil || !strings.Contains(err.Error(), "loopback") {
