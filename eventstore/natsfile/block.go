@@ -16,6 +16,8 @@ const (
 	// indexFile is the server's own summary of a stream's blocks. It makes one
 	// from the blocks where it is missing.
 	indexFile = "index.db"
+	// settingsFile holds the stream's settings, as JSON.
+	settingsFile = "meta.inf"
 )
 
 // block is one file of a stream's messages.

@@ -9,6 +9,16 @@ type Rules struct {
 	// removes each block whose messages are all gone. Where nothing is left it
 	// begins a new block with a tombstone of the last sequence.
 	Expires bool
+	// Known returns the newest position of the stream that was durable, as
+	// something beside the stream's files knows it. It is called only where the
+	// last run did not end in order and all blocks are read; nil for nothing.
+	Known func() (Known, error)
+}
+
+// Known is a position that was durable.
+type Known struct {
+	Position uint64
+	By       string // names what knows it, for messages
 }
 
 // chain checks that records go on from one another.

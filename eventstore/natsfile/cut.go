@@ -15,16 +15,21 @@ import (
 //
 // A crash in between leaves a shorter torn end, with all that was removed in
 // keep: Inspect finds it, and Cut goes on.
-func Cut(dir string, f *Finding, keep string) error {
+func Cut(dir string, f *Finding, keep string) error { return cut(dir, f, keep, (*os.File).Sync) }
+
+func cut(dir string, f *Finding, keep string, fsync func(*os.File) error) error {
 	if !f.Torn {
 		return fmt.Errorf("natsfile: not cut: %w", f)
 	}
-	fsync := (*os.File).Sync
 	all, err := blocks(dir, f.Stream)
 	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Join(keep, f.Stream), 0o700); err != nil {
+		return err
+	}
+	// Whoever makes keep has its parent.
+	if err := errors.Join(syncPath(keep, fsync), syncPath(filepath.Dir(keep), fsync)); err != nil {
 		return err
 	}
 	// The newest block goes first: at no moment an older one is missing.

@@ -23,16 +23,23 @@ type Finding struct {
 	AtEnd bool
 	// Reason says what is wrong, without showing content.
 	Reason string
+	// Damage says why no crash explains it, "" where Torn is set.
+	Damage string
+	// Behind is how many bytes lie behind the last sound record, in this block
+	// and in younger ones. Through is the highest position of the sound records
+	// among them, 0 for none.
+	Behind  int64
+	Through uint64
 }
 
 // Error implements error.
 func (f *Finding) Error() string {
-	what := "it is damaged, which no crash explains: restore the log from a backup"
+	what := "damage: " + f.Damage
 	switch {
 	case f.Torn && f.AtEnd:
-		what = "a crash cut it off while it was written, and nobody was told that it is stored: the next start cuts it off"
+		what = "a crash cut it off while it was written, and nobody was told that it is stored"
 	case f.Torn:
-		what = "a crash of the machine kept it and what follows it from the disk, and nobody was told that they are stored: chancery repair cuts them off"
+		what = "a crash of the machine kept it from the disk, and nobody was told that it, or what follows it, is stored"
 	}
 	return fmt.Sprintf("stream %s, block %d, byte %d: position %d cannot be read (%s): %s", f.Stream, f.Block, f.Offset, f.Position, f.Reason, what)
 }
@@ -43,6 +50,9 @@ type Inspection struct {
 	Ended End
 	// Last are the newest sound positions, by stream; 0 for none.
 	Last map[string]uint64
+	// Known are the newest positions, by stream, that were durable; 0 where
+	// nothing is known.
+	Known map[string]Known
 	// Findings are at most one a stream.
 	Findings []*Finding
 }
@@ -61,18 +71,28 @@ func inspect(dir string, streams map[string]Rules, whole bool) (Inspection, erro
 	if err != nil {
 		return Inspection{}, err
 	}
-	in := Inspection{Ended: endOf(last, running), Last: map[string]uint64{}}
+	in := Inspection{Ended: endOf(last, running), Last: map[string]uint64{}, Known: map[string]Known{}}
 	for _, stream := range slices.Sorted(maps.Keys(streams)) {
-		believed, faulted := last.faulted[stream]
-		i := inspector{
-			dir: dir, stream: stream, ended: in.Ended, durable: max(last.durable[stream], believed), faulted: faulted,
-			chain: chain{rules: streams[stream]},
+		rules := streams[stream]
+		i := inspector{dir: dir, stream: stream, ended: in.Ended, whole: whole, chain: chain{rules: rules}}
+		i.known = Known{last.durable[stream], "the file " + runningFile}
+		if believed, faulted := last.faulted[stream]; faulted {
+			i.known.Position, i.faulted = max(i.known.Position, believed), true
 		}
-		finding, err := i.run(whole)
+		if whole && in.Ended != EndedInOrder && rules.Known != nil {
+			known, err := rules.Known()
+			if err != nil {
+				return Inspection{}, err
+			}
+			if known.Position > i.known.Position {
+				i.known = known
+			}
+		}
+		finding, err := i.run()
 		if err != nil {
 			return Inspection{}, err
 		}
-		in.Last[stream] = i.chain.last
+		in.Last[stream], in.Known[stream] = i.chain.last, i.known
 		if finding != nil {
 			in.Findings = append(in.Findings, finding)
 		}

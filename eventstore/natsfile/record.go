@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"iter"
 
 	"github.com/minio/highwayhash"
 )
@@ -47,7 +48,7 @@ type record struct {
 	size              int // in the block, in bytes
 	sequence          uint64
 	erased, tombstone bool
-	subject           []byte // lies in the block
+	subject, data     []byte // lie in the block
 }
 
 // scanner reads the records of one block. Not safe for concurrent use.
@@ -88,16 +89,36 @@ func (s *scanner) next(part []byte) (record, error) {
 		erased: flags&isErased != 0, tombstone: flags&isTombstone != 0,
 	}
 	rest = rest[subject:]
+	r.data = rest
 	if head&hasHeaders != 0 {
 		if len(rest) < 4 || int64(binary.LittleEndian.Uint32(rest)) > int64(len(rest)-4) {
 			return record{}, errRecord
 		}
+		headers := binary.LittleEndian.Uint32(rest)
 		rest = rest[4:]
+		r.data = rest[headers:]
 	}
 	if !bytes.Equal(s.checksum(part, rest), part[size-recordChecksum:]) {
 		return record{}, errRecord
 	}
 	return r, nil
+}
+
+// sound yields the records in part that are whole, wherever they begin.
+func (s *scanner) sound(part []byte) iter.Seq[record] {
+	return func(yield func(record) bool) {
+		for at := 0; at < len(part); {
+			r, err := s.next(part[at:])
+			if err != nil {
+				at++
+				continue
+			}
+			if !yield(r) {
+				return
+			}
+			at += r.size
+		}
+	}
 }
 
 // checksum is valid until the next call. rest is what follows the subject and

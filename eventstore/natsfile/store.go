@@ -52,6 +52,7 @@ type Store struct {
 	dir     string
 	options Options
 	last    End // how the run before ended
+	cut     []*Finding
 
 	mu      sync.Mutex
 	mark    mark
@@ -74,10 +75,12 @@ const (
 //   - writes the blocks anew that a fault of the last run made doubtful,
 //   - removes the server's summaries of its blocks where the machine went down:
 //     they may name messages that are not on the disk,
-//   - checks the blocks that the end of the last run may have harmed.
+//   - checks the blocks that the end of the last run may have harmed: all of
+//     them, or, where neither the machine went down nor there was a fault, the
+//     newest two of each stream.
 //
-// A torn end of the newest block is cut off. Other harm is a [*Finding], and
-// nothing is changed.
+// A torn end of the newest block is cut off. Other harm is a [*Finding] each,
+// and nothing is changed.
 func Open(dir string, o Options) (*Store, error) {
 	if o.Sync == nil {
 		o.Sync = (*os.File).Sync
@@ -90,9 +93,9 @@ func Open(dir string, o Options) (*Store, error) {
 	s.last, s.mark = endOf(last, running), newMark(bootID())
 	if running {
 		s.mark.durable = last.durable
-		if err := s.heal(last); err != nil {
-			return nil, err
-		}
+	}
+	if err := s.heal(last); err != nil {
+		return nil, err
 	}
 	// A crash here leaves what was there: the next start does the same again.
 	return s, s.mark.write(dir, o.Sync)
@@ -105,24 +108,30 @@ func (s *Store) heal(last mark) error {
 			return fmt.Errorf("natsfile: writing the blocks of %s anew: %w", stream, err)
 		}
 	}
-	if s.last == EndedWithMachine || len(last.faulted) > 0 {
+	whole := s.last == EndedWithMachine || len(last.faulted) > 0
+	if whole {
 		if err := dropIndexes(s.dir); err != nil {
 			return err
 		}
 	}
-	inspection, err := inspect(s.dir, s.options.Streams, s.last == EndedWithMachine || len(last.faulted) > 0)
+	inspection, err := inspect(s.dir, s.options.Streams, whole)
 	if err != nil {
 		return err
 	}
+	var harm error
 	for _, f := range inspection.Findings {
 		if !f.Torn || !f.AtEnd {
-			return f
+			harm = errors.Join(harm, f)
 		}
+	}
+	if harm != nil {
+		return harm
 	}
 	for _, f := range inspection.Findings {
 		if err := cutEnd(s.dir, f, s.options.Sync); err != nil {
 			return fmt.Errorf("natsfile: cutting off the end of %s: %w", f.Stream, err)
 		}
+		s.cut = append(s.cut, f)
 	}
 	if s.last != EndedWithMachine {
 		return nil
@@ -133,10 +142,11 @@ func (s *Store) heal(last mark) error {
 		}
 	}
 	for name, rules := range s.options.Streams {
-		if !rules.Expires || inspection.Last[name] >= last.durable[name] {
+		known := inspection.Known[name].Position
+		if !rules.Expires || inspection.Last[name] >= known {
 			continue
 		}
-		if err := keepSequence(s.dir, name, last.durable[name], s.options.Sync); err != nil {
+		if err := keepSequence(s.dir, name, known, s.options.Sync); err != nil {
 			return fmt.Errorf("natsfile: keeping the last position of %s: %w", name, err)
 		}
 	}
@@ -145,6 +155,9 @@ func (s *Store) heal(last mark) error {
 
 // Ended returns how the last run before this one ended.
 func (s *Store) Ended() End { return s.last }
+
+// CutOff returns the torn ends that [Open] cut off.
+func (s *Store) CutOff() []*Finding { return s.cut }
 
 // Stream makes everything in a stream's directory durable and returns what
 // makes its next messages durable. The server runs, head is the sequence of its
