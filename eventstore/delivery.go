@@ -118,7 +118,8 @@ func (l *reader[T]) load(ctx context.Context, subject string, yield func(T, erro
 }
 
 // begin yields the first message by itself: a caller who leaves after it costs
-// neither a block nor a consumer. Then it yields from a consumer.
+// neither a block nor a consumer. Then it yields from the files what they have,
+// and the rest from a consumer.
 func (l *reader[T]) begin(ctx context.Context, d *delivery, yield func(T, error) bool) error {
 	if d.until > 0 && d.filter == "" {
 		m, _, ok, err := l.get(ctx, getRequest{Sequence: d.last + 1})
@@ -128,6 +129,9 @@ func (l *reader[T]) begin(ctx context.Context, d *delivery, yield func(T, error)
 		if err != nil || d.done() {
 			return err
 		}
+	}
+	if err := l.readFiles(ctx, d, yield); err != nil || d.done() {
+		return err
 	}
 	return l.consume(ctx, d, yield)
 }

@@ -162,7 +162,7 @@ func TestReadOne(t *testing.T) {
 	_, nc := startEmbedded(t, t.TempDir())
 	l := openLog(t, nc)
 	var after uint64
-	for n := uint64(1); n <= blockWorth+10; n++ {
+	for n := uint64(1); n <= longRead+10; n++ {
 		p := fieldSet(n, n)
 		p.Event = domain.FieldSet{Field: sealed(eventID(n), "host", strings.Repeat("v", 16<<10))}
 		after = mustAppend(t, l, secretStream("s"), after, p).Position

@@ -6,7 +6,13 @@ import "iter"
 type Message struct {
 	Sequence uint64
 	Subject  string
-	Data     []byte // valid until the next message
+	// Headers, as the server stores them, and Data are valid until the next
+	// message.
+	Headers, Data []byte
+}
+
+func (r record) message() Message {
+	return Message{Sequence: r.sequence, Subject: string(r.subject), Headers: r.headers, Data: r.data}
 }
 
 // Messages yields every message of a stream whose record is sound, in the order
@@ -31,7 +37,7 @@ func Messages(dir, stream string) iter.Seq2[Message, error] {
 				return
 			}
 			for r := range records.sound(content) {
-				if !r.tombstone && !r.erased && !yield(Message{Sequence: r.sequence, Subject: string(r.subject), Data: r.data}, nil) {
+				if !r.tombstone && !r.erased && !yield(r.message(), nil) {
 					return
 				}
 			}

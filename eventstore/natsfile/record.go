@@ -45,10 +45,10 @@ var (
 
 // record is one record of a block.
 type record struct {
-	size              int // in the block, in bytes
-	sequence          uint64
-	erased, tombstone bool
-	subject, data     []byte // lie in the block
+	size                   int // in the block, in bytes
+	sequence               uint64
+	erased, tombstone      bool
+	subject, headers, data []byte // lie in the block
 }
 
 // scanner reads the records of one block. Not safe for concurrent use.
@@ -96,7 +96,7 @@ func (s *scanner) next(part []byte) (record, error) {
 		}
 		headers := binary.LittleEndian.Uint32(rest)
 		rest = rest[4:]
-		r.data = rest[headers:]
+		r.headers, r.data = rest[:headers], rest[headers:]
 	}
 	if !bytes.Equal(s.checksum(part, rest), part[size-recordChecksum:]) {
 		return record{}, errRecord
