@@ -145,28 +145,44 @@ func (s *Store) zeroKey(kek domain.KekID) (numbers []uint32, wait bool, err erro
 	if err := s.writable(); err != nil {
 		return nil, false, err
 	}
-	s.mu.RLock()
-	number, found := s.index[kek]
-	numbers = s.conflicts[kek]
-	s.mu.RUnlock()
-	if found && len(numbers) == 0 {
-		numbers = []uint32{number}
-	}
+	// Out of the index first: a read that finds no whole key in the slot then
+	// finds out why.
+	numbers, restore := s.remove(kek)
 	if err := s.writeZeros(numbers); err != nil {
+		restore()
 		return nil, false, err
 	}
-	if found || s.erasing[kek] > 0 {
+	if len(numbers) > 0 || s.erasing[kek] > 0 {
 		s.erasing[kek]++
 		wait = true
 	}
+	return numbers, wait, nil
+}
+
+// remove takes a key out of the index and returns its slots. restore undoes
+// that. The caller holds writing.
+func (s *Store) remove(kek domain.KekID) (numbers []uint32, restore func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	number, found := s.index[kek]
+	if !found {
+		return nil, func() {}
+	}
+	sequence, conflicts := s.sequences[number], s.conflicts[kek]
 	delete(s.index, kek)
 	delete(s.conflicts, kek)
-	for _, n := range numbers {
-		s.sequences[n] = 0
+	s.sequences[number] = 0
+	if numbers = conflicts; len(conflicts) == 0 {
+		numbers = []uint32{number}
 	}
-	return numbers, wait, nil
+	return numbers, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.index[kek], s.sequences[number] = number, sequence
+		if len(conflicts) > 0 {
+			s.conflicts[kek] = conflicts
+		}
+	}
 }
 
 func (s *Store) writeZeros(numbers []uint32) error {
