@@ -13,8 +13,8 @@ var errReadOnly = errors.New("slotfile: the key files are open for reading only"
 
 // CreateSecretKey implements [kms.KeyStore].
 //
-// A crash before the fsync leaves no key, a torn slot, or a whole key that
-// nobody was told of; the sweep erases the latter two.
+// A crash before the fsync leaves a free slot, a torn slot, or a whole key that
+// was never acknowledged. The sweep erases the latter two.
 func (s *Store) CreateSecretKey(ctx context.Context, kekID string, record []byte) error {
 	kek, err := domain.ParseKekID(kekID)
 	if err != nil {
@@ -110,9 +110,9 @@ func (s *Store) grow() error {
 // EraseSecretKey implements [kms.KeyStore]: it overwrites the key's slot with
 // zeros. Reads no longer find the key once that began.
 //
-// A crash before the fsync leaves the key, a torn slot, or a free one. Whoever
-// erases the key finishes it: a deletion by the reconciler, which repeats the
-// erasure until the log has key.destroyed, a sweep by the next one.
+// A crash before the fsync leaves the key, a torn slot, or a free one. The
+// reconciler repeats the erasure of a deleted secret's key until the log has
+// key.destroyed; the next sweep repeats that of an unclaimed key.
 func (s *Store) EraseSecretKey(ctx context.Context, kekID string) error {
 	kek, err := domain.ParseKekID(kekID)
 	if err != nil {
@@ -145,8 +145,8 @@ func (s *Store) zeroKey(kek domain.KekID) (numbers []uint32, wait bool, err erro
 	if err := s.writable(); err != nil {
 		return nil, false, err
 	}
-	// Out of the index first: a read that finds no whole key in the slot then
-	// finds out why.
+	// The index comes first: a read that meets zeros in the slot looks into the
+	// index again.
 	numbers, restore := s.remove(kek)
 	if err := s.writeZeros(numbers); err != nil {
 		restore()
