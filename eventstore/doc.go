@@ -31,8 +31,8 @@
 //     whatever happens to the connection or the consumer. A log that was
 //     replaced under it is named, never followed.
 //  6. A plaintext value is never encoded.
-//  7. After EraseSecretKey no byte of the key's record is left in the embedded
-//     store's files.
+//  7. After EraseSecretKey no byte of the key's record is left in the files of
+//     a log server that does not encrypt them.
 //  8. Record gives nil only when the record is durable, or when it is one of a
 //     flood of refusals and was counted; what was allowed is never only
 //     counted. What refusals can put into the log, and what they take up in

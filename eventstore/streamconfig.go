@@ -20,7 +20,8 @@ const (
 	// ProofStream holds what proves the two above: the wrapped signing key,
 	// checkpoints and frontiers, for ever.
 	ProofStream = "CHANCERY_PROOF"
-	// KeysStream holds wrapped keys, until they are erased.
+	// KeysStream holds the wrapped keys of an external server, until they are
+	// erased.
 	KeysStream = "CHANCERY_KEYS"
 
 	allEvents     = domain.SubjectPrefix + ">"

@@ -24,8 +24,8 @@ var ErrTornKept = errors.New("kms: damaged slots of the key file are kept")
 
 // eraseTorn erases torn slots once they can hold nothing that is needed: the
 // projection has applied the whole log, and every living secret has its whole
-// keys. What a torn slot held then was never acknowledged, or was to be
-// erased.
+// keys. A torn slot then holds a key that was never acknowledged, or one that
+// was being erased.
 //
 // A crash in between leaves torn slots for the next process.
 func (k *Keyring) eraseTorn(ctx context.Context) error {

@@ -365,23 +365,25 @@ func TestAFailedWriteIsNotFinal(t *testing.T) {
 	}
 	erased := slices.Sorted(maps.Keys(m.there))[0]
 	fail := func(full bool) { m.keys.full, m.orgs.full = full, full }
-	writes := map[string]func() error{
-		"growing": m.create, // all three slots are taken
-		"erasing": func() error { return m.store.EraseSecretKey(noContext(), erased) },
-		"org key": func() error { return m.store.CreateOrgKey(noContext(), testOrg, "k2", bytes.Repeat([]byte("k2"), 200)) },
-	}
-	for name, write := range writes {
+	for _, w := range []struct {
+		name string
+		do   func() error
+	}{
+		{"growing", m.create}, // all three slots are taken
+		{"erasing", func() error { return m.store.EraseSecretKey(noContext(), erased) }},
+		{"org key", func() error { return m.store.CreateOrgKey(noContext(), testOrg, "k2", bytes.Repeat([]byte("k2"), 200)) }},
+	} {
 		fail(true)
 		for range 2 {
-			if err := write(); !errors.Is(err, errFull) {
-				t.Errorf("%s: %v", name, err)
+			if err := w.do(); !errors.Is(err, errFull) {
+				t.Errorf("%s: %v", w.name, err)
 			}
 		}
 		fail(false)
-		if err := write(); err != nil {
-			t.Errorf("%s again: %v", name, err)
+		if err := w.do(); err != nil {
+			t.Errorf("%s again: %v", w.name, err)
 		}
-		if name == "growing" { // into a slot that is there
+		if w.name == "growing" { // into a slot that is there
 			fail(true)
 			if err := m.create(); !errors.Is(err, errFull) {
 				t.Errorf("creating: %v", err)

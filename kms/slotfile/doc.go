@@ -4,8 +4,8 @@
 //	keys.db     secret keys: slots of a fixed size, erased by overwriting
 //	orgkeys.db  organizations' keys: records of any size, only appended
 //
-// Both have mode 0600. One process at a time may open them; that is the
-// caller's to ensure.
+// Both have mode 0600. The caller makes sure that one process at a time opens
+// them.
 //
 // keys.db is made of slots of 256 bytes. The first two hold the header, twice,
 // written in turn. Each other slot is all zeros (free), or a whole key with its
@@ -13,8 +13,8 @@
 // slots are written with zeros before they are used, so overwriting one needs
 // no new space of the disk.
 //
-// orgkeys.db is made of frames that begin at multiples of 512 bytes. What is
-// no whole frame is passed over and never overwritten.
+// orgkeys.db is made of frames that begin at multiples of 512 bytes. Bytes that
+// are no whole frame are skipped at start and never overwritten.
 //
 // Invariants that tests of this package name:
 //
@@ -28,13 +28,13 @@
 //     kernel may call pages clean that it could not write.
 //  4. Torn slots are kept and reported until the caller has them erased.
 //  5. Of two slots of one key the record of the higher generation counts, and
-//     the other is erased by [Open]. Two different records of one generation
-//     are both kept, reported, and neither is given out.
-//  6. A sequence is given to one key, also after an erasure and a restart.
+//     [Open] erases the other. Two different records of one generation are
+//     kept and reported, and neither is returned.
+//  6. A sequence belongs to one key for ever, also after its erasure and a
+//     restart.
 //
-// The erasure is of the file. What a copy-on-write file system keeps of its
-// old blocks, and what snapshots and backups hold, is beyond it: see
-// [CopyOnWrite].
+// The erasure is of the file. It does not reach old blocks of a copy-on-write
+// file system (see [CopyOnWrite]), snapshots and backups.
 //
 // Not here: what a record says (kms), when torn slots may be erased (kms),
 // keys of an external JetStream (eventstore).

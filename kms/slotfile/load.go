@@ -86,8 +86,8 @@ func (s *Store) load(rewrite bool) error {
 	return nil
 }
 
-// resolve decides between the slots of one key (invariant 5). Those that do
-// not count are left in s.replaced.
+// resolve decides between the slots of one key (invariant 5). It adds those
+// that do not count to s.replaced.
 func (s *Store) resolve(kek domain.KekID, numbers []uint32) error {
 	var best []uint32
 	var generation uint32

@@ -83,15 +83,15 @@ type orgFile struct {
 	device device
 	group  *group
 
-	// appending is held from the choice of a frame's place until it is
-	// durable: an organization's key is made once.
+	// appending is held from the choice of a frame's offset until the frame
+	// is durable, so that an id is stored once.
 	appending sync.Mutex
 	end       int64
 	last      uint64
 
 	mu   sync.RWMutex
 	keys map[string][]domain.StoredKey // of each organization, in sequence order
-	torn []int64                       // offsets of what is no whole frame
+	torn []int64                       // offsets of bytes that are no whole frame
 }
 
 // load reads the file. Errors: [ErrFormat], and those of the file.
@@ -134,8 +134,8 @@ func (f *orgFile) add(k domain.StoredKey) {
 
 // CreateOrgKey implements [kms.KeyStore].
 //
-// A crash before the fsync leaves nothing, a frame that is not whole and is
-// passed over, or a whole one: then the next call with its id finds it.
+// A crash before the fsync leaves nothing, a torn frame, which the next start
+// skips, or a whole frame, which the next call with its id finds.
 func (s *Store) CreateOrgKey(ctx context.Context, org, id string, record []byte) error {
 	if err := errors.Join(checkID(org), checkID(id), ctx.Err()); err != nil {
 		return err
@@ -158,7 +158,7 @@ func (f *orgFile) create(k domain.StoredKey) error {
 		return err
 	}
 	if _, err := f.device.WriteAt(frame, f.end); err != nil {
-		// Written again at the same place by the next call.
+		// The next call writes at the same offset.
 		return fmt.Errorf("slotfile: writing %s at offset %d: %w", OrgKeysFile, f.end, err)
 	}
 	if err := f.group.wait(); err != nil {
@@ -215,8 +215,8 @@ func (s *Store) orgKeys(ctx context.Context, org string) iter.Seq2[domain.Stored
 	}
 }
 
-// TornOrgKeys returns the offsets in orgkeys.db of what is no whole frame: an
-// append that a crash cut, or damage. It is passed over and never overwritten.
+// TornOrgKeys returns the offsets in orgkeys.db of bytes that are no whole
+// frame: an append that a crash cut, or damage. They are never overwritten.
 func (s *Store) TornOrgKeys() []int64 { return s.orgs.torn }
 
 func checkID(id string) error {

@@ -85,18 +85,18 @@ func (s *Store) secretKey(kek domain.KekID) (domain.StoredKey, error) {
 // SecretKeys implements [kms.KeyStore]. Errors also: [ErrDamaged].
 func (s *Store) SecretKeys(ctx context.Context, after uint64) iter.Seq2[domain.StoredKey, error] {
 	return func(yield func(domain.StoredKey, error) bool) {
-		for _, p := range s.placesAfter(after) {
+		for _, e := range s.entriesAfter(after) {
 			if err := ctx.Err(); err != nil {
 				yield(domain.StoredKey{}, err)
 				return
 			}
-			k, err := s.readSlot(p.number)
-			if err != nil || k.sequence != p.sequence {
-				if s.moved(p) {
-					continue // erased meanwhile
+			k, err := s.readSlot(e.number)
+			if err != nil || k.sequence != e.sequence {
+				if s.erased(e) {
+					continue
 				}
 				if err == nil {
-					err = fmt.Errorf("%w: offset %d holds another key", ErrDamaged, slotOffset(p.number))
+					err = fmt.Errorf("%w: offset %d holds another key", ErrDamaged, slotOffset(e.number))
 				}
 				yield(domain.StoredKey{}, err)
 				return
@@ -108,31 +108,31 @@ func (s *Store) SecretKeys(ctx context.Context, after uint64) iter.Seq2[domain.S
 	}
 }
 
-// place is where the key with a sequence lies.
-type place struct {
+// entry is one key of the index.
+type entry struct {
 	sequence uint64
 	number   uint32
 }
 
-// placesAfter returns the places of all keys with a higher sequence, in order.
-func (s *Store) placesAfter(after uint64) []place {
+// entriesAfter returns all keys with a higher sequence, in order.
+func (s *Store) entriesAfter(after uint64) []entry {
 	s.mu.RLock()
-	var places []place
+	var entries []entry
 	for number, sequence := range s.sequences {
 		if sequence > after {
-			places = append(places, place{sequence: sequence, number: uint32(number)})
+			entries = append(entries, entry{sequence: sequence, number: uint32(number)})
 		}
 	}
 	s.mu.RUnlock()
-	slices.SortFunc(places, func(a, b place) int { return cmp.Compare(a.sequence, b.sequence) })
-	return places
+	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.sequence, b.sequence) })
+	return entries
 }
 
-// moved reports whether a place no longer holds its key.
-func (s *Store) moved(p place) bool {
+// erased reports whether an entry has left the index.
+func (s *Store) erased(e entry) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.sequences[p.number] != p.sequence
+	return s.sequences[e.number] != e.sequence
 }
 
 // Verify reads every key of keys.db. Errors: those of [Store.Problem], and

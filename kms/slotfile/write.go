@@ -13,8 +13,8 @@ var errReadOnly = errors.New("slotfile: the key files are open for reading only"
 
 // CreateSecretKey implements [kms.KeyStore].
 //
-// A crash before the fsync leaves no key, a torn slot, or a whole key that
-// nobody was told of; the sweep erases the latter two.
+// A crash before the fsync leaves a free slot, a torn slot, or a whole key that
+// was never acknowledged. The sweep erases the latter two.
 func (s *Store) CreateSecretKey(ctx context.Context, kekID string, record []byte) error {
 	kek, err := domain.ParseKekID(kekID)
 	if err != nil {
@@ -110,9 +110,9 @@ func (s *Store) grow() error {
 // EraseSecretKey implements [kms.KeyStore]: it overwrites the key's slot with
 // zeros. Reads no longer find the key once that began.
 //
-// A crash before the fsync leaves the key, a torn slot, or a free one. Whoever
-// erases the key finishes it: a deletion by the reconciler, which repeats the
-// erasure until the log has key.destroyed, a sweep by the next one.
+// A crash before the fsync leaves the key, a torn slot, or a free one. The
+// reconciler repeats the erasure of a deleted secret's key until the log has
+// key.destroyed; the next sweep repeats that of an unclaimed key.
 func (s *Store) EraseSecretKey(ctx context.Context, kekID string) error {
 	kek, err := domain.ParseKekID(kekID)
 	if err != nil {
@@ -145,28 +145,44 @@ func (s *Store) zeroKey(kek domain.KekID) (numbers []uint32, wait bool, err erro
 	if err := s.writable(); err != nil {
 		return nil, false, err
 	}
-	s.mu.RLock()
-	number, found := s.index[kek]
-	numbers = s.conflicts[kek]
-	s.mu.RUnlock()
-	if found && len(numbers) == 0 {
-		numbers = []uint32{number}
-	}
+	// The index comes first: a read that meets zeros in the slot looks into the
+	// index again.
+	numbers, restore := s.remove(kek)
 	if err := s.writeZeros(numbers); err != nil {
+		restore()
 		return nil, false, err
 	}
-	if found || s.erasing[kek] > 0 {
+	if len(numbers) > 0 || s.erasing[kek] > 0 {
 		s.erasing[kek]++
 		wait = true
 	}
+	return numbers, wait, nil
+}
+
+// remove takes a key out of the index and returns its slots. restore undoes
+// that. The caller holds writing.
+func (s *Store) remove(kek domain.KekID) (numbers []uint32, restore func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	number, found := s.index[kek]
+	if !found {
+		return nil, func() {}
+	}
+	sequence, conflicts := s.sequences[number], s.conflicts[kek]
 	delete(s.index, kek)
 	delete(s.conflicts, kek)
-	for _, n := range numbers {
-		s.sequences[n] = 0
+	s.sequences[number] = 0
+	if numbers = conflicts; len(conflicts) == 0 {
+		numbers = []uint32{number}
 	}
-	return numbers, wait, nil
+	return numbers, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.index[kek], s.sequences[number] = number, sequence
+		if len(conflicts) > 0 {
+			s.conflicts[kek] = conflicts
+		}
+	}
 }
 
 func (s *Store) writeZeros(numbers []uint32) error {
