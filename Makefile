@@ -3,7 +3,7 @@
 # Every tool is pinned here and installed below .tools by `go install`, once
 # for each pair of tool and Go version; a machine needs Go, make and bash.
 # Node adds the TypeScript client's tests and the lint of the OpenAPI
-# document; a C compiler adds the race detector. What is left out for want of
+# document, and `make e2e` needs it; a C compiler adds the race detector. What is left out for want of
 # one says so, and is a failure when CI=true.
 
 SHELL       := bash

@@ -231,7 +231,9 @@ func TestConsumers(t *testing.T) {
 		c.until(head)
 	}
 	for i, c := range []struct{ args, want string }{
-		{"info", "Unprocessed Messages: " + strconv.Itoa(head)}, {"next", "str seq: 1 "}, {"sub --ack", "str seq: 2 "},
+		{"info", "Unprocessed Messages: " + strconv.Itoa(head)},
+		{"next", "str seq: 1 "},
+		{"sub --ack", "str seq: 2 "},
 		{"info", "Unprocessed Messages: " + strconv.Itoa(head-2)},
 	} {
 		args := append([]string{env(t, "NATS_CLI"), "--server", "nats://" + address, "--nkey", "plain.nk", "--inbox-prefix", "_INBOX_plain", "consumer"}, strings.Fields(c.args)...)

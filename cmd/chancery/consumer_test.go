@@ -37,6 +37,15 @@ func startedOnce(t *testing.T) string {
 	return data
 }
 
+// TestFeedRetentionIsBounded: a retention that leaves no time to read is a
+// mistake.
+func TestFeedRetentionIsBounded(t *testing.T) {
+	status, _, stderr := try(t.Context(), "", "", "serve", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--feed-retention", "1h")
+	if status != exitUsage || !strings.Contains(stderr, "--feed-retention must be at least 24h") {
+		t.Errorf("status %d: %s", status, stderr)
+	}
+}
+
 // TestConsumerCommands: add prints where the key is and never the key, list
 // shows what was added, and remove takes it away.
 func TestConsumerCommands(t *testing.T) {

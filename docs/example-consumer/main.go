@@ -47,12 +47,12 @@ func main() {
 }
 
 // run follows the events until ctx ends.
-func run(ctx context.Context, url, name, key, ca, out string) error {
+func run(ctx context.Context, url, name, key, ca, out string) (err error) {
 	file, done, err := open(out)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer func() { err = errors.Join(err, file.Close()) }()
 	user, err := nats.NkeyOptionFromSeed(key)
 	if err != nil {
 		return err
@@ -133,7 +133,7 @@ func handle(file io.Writer, m jetstream.Msg, done uint64) (uint64, error) {
 // open opens the file and finds the position that is done. A last line without
 // its end was never finished.
 func open(path string) (file *os.File, done uint64, err error) {
-	if file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600); err != nil {
+	if file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600); err != nil { //nolint:gosec // the user names the file.
 		return nil, 0, err
 	}
 	text, err := io.ReadAll(file)

@@ -26,7 +26,7 @@ func (d *Difference) Error() string {
 	return fmt.Sprintf("%v: position %d: %s", ErrDiffers, d.Position, d.Reason)
 }
 
-// Unwrap gives [ErrDiffers].
+// Unwrap returns [ErrDiffers].
 func (*Difference) Unwrap() error { return ErrDiffers }
 
 // Report is what Check compared.

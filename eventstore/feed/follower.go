@@ -72,7 +72,7 @@ type Follower struct {
 	problem error
 }
 
-// NewFollower gives a follower that does not run yet.
+// NewFollower returns a follower that does not run yet.
 func NewFollower(cfg Config) *Follower { return &Follower{Feed: cfg.Feed, cfg: cfg} }
 
 // Problem is why the feed does not follow the log, nil while it does or nobody

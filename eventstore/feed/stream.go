@@ -44,8 +44,11 @@ const (
 // Log is what the feed is made from. What it yields is durable, as
 // [eventstore.Log] promises.
 type Log interface {
+	// Read is [eventstore.Log]'s.
 	Read(ctx context.Context, after uint64) iter.Seq2[domain.Recorded, error]
+	// Follow is [eventstore.Log]'s.
 	Follow(ctx context.Context, after uint64) iter.Seq2[domain.Recorded, error]
+	// Status is [eventstore.Log]'s.
 	Status(ctx context.Context) (domain.LogStatus, error)
 }
 
@@ -71,7 +74,7 @@ type Feed struct {
 	o  Options
 }
 
-// Open gives the feed of a server, and makes nothing. The connection belongs to
+// Open returns the feed of a server, and makes nothing. The connection belongs to
 // the service's account and stays the caller's to close. ErrUnavailable.
 func Open(nc *nats.Conn, o Options) (*Feed, error) {
 	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(apiTimeout), jetstream.WithPublishAsyncTimeout(publishTimeout))

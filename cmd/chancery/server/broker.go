@@ -225,7 +225,7 @@ func (b *broker) connect(ctx context.Context, cfg Config) (err error) {
 	return err
 }
 
-// dial gives another connection to the server.
+// dial opens another connection to the server.
 func (b *broker) dial(ctx context.Context, cfg Config) (*nats.Conn, error) {
 	if b.embedded != nil {
 		return b.embedded.Connect(ctx)

@@ -12,7 +12,7 @@ import (
 	"github.com/chancery-dev/chancery/proof"
 )
 
-// openFeed gives the feed on a connection to the broker's server.
+// openFeed returns the feed on a connection to the broker's server.
 func (b *broker) openFeed(nc *nats.Conn, cfg Config) (*feed.Feed, error) {
 	o := feed.Options{Replicas: cfg.NATSReplicas, Retention: cfg.FeedRetention}
 	if b.embedded != nil {
@@ -21,7 +21,7 @@ func (b *broker) openFeed(nc *nats.Conn, cfg Config) (*feed.Feed, error) {
 	return feed.Open(nc, o)
 }
 
-// openFollower gives what keeps the feed, on a connection of its own: appends
+// openFollower makes what keeps the feed, on a connection of its own: appends
 // of events do not queue behind those of the feed.
 func (s *store) openFollower(ctx context.Context) (err error) {
 	if s.feedConn, err = s.dial(ctx, s.cfg); err != nil {
