@@ -40,6 +40,12 @@ func (b *background) startWebhooks(ctx context.Context) error {
 	return nil
 }
 
+// How an attempt ended, as the metric's label says it.
+const (
+	attemptTaken  = "taken"
+	attemptFailed = "failed"
+)
+
 // webhookMetrics shows how the endpoints fare.
 type webhookMetrics struct {
 	registry prometheus.Registerer
@@ -72,6 +78,9 @@ func (m *webhookMetrics) Moved(name string, position uint64) {
 	m.mu.Unlock()
 	if !known {
 		m.registerLag(name)
+		for _, result := range []string{attemptTaken, attemptFailed} {
+			m.attempts.WithLabelValues(name, result) // from 0 on, not from the first attempt
+		}
 	}
 }
 
@@ -90,9 +99,9 @@ func (m *webhookMetrics) registerLag(name string) {
 
 // Attempted implements [webhooks.Observer].
 func (m *webhookMetrics) Attempted(name string, ok bool) {
-	result := "failed"
+	result := attemptFailed
 	if ok {
-		result = "taken"
+		result = attemptTaken
 	}
 	m.attempts.WithLabelValues(name, result).Inc()
 }
