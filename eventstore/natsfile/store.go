@@ -231,14 +231,17 @@ func (s *Store) noteRegularly(stream *Stream, interval time.Duration) {
 	}
 }
 
-// noteFault notes in the directory how far a stream is to be believed. That the
-// note could not be made durable changes nothing: after a crash of the machine
-// the kernel's memory, which it warns of, is gone too.
+// noteFault notes in the directory how far a stream is to be believed. Where the
+// note cannot be fsynced either, it is written without: the next process on this
+// machine needs it, and after a crash of the machine the kernel's memory, which
+// it warns of, is gone too.
 func (s *Store) noteFault(stream string, durable uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mark.faulted[stream] = durable
-	_ = s.mark.write(s.dir, s.options.Sync)
+	if s.mark.write(s.dir, s.options.Sync) != nil {
+		_ = s.mark.write(s.dir, func(*os.File) error { return nil })
+	}
 }
 
 // Close makes everything durable that the server wrote, and notes it. The
