@@ -74,6 +74,14 @@ func decodeOrgKeyRecord(raw []byte) (orgKeyRecord, error) {
 	return r, nil
 }
 
+// LogPosition returns the position of the event log that was its durable head
+// when a secret's key was made, from the key's stored record. It needs no root
+// key. Errors: ErrRecord.
+func LogPosition(record []byte) (uint64, error) {
+	r, _, err := decodeSecretKeyRecord(record)
+	return r.EventsHead, err
+}
+
 func decodeSecretKeyRecord(raw []byte) (secretKeyRecord, domain.KekID, error) {
 	r, err := decodeRecord[secretKeyRecord](raw)
 	if err != nil || r.V != recordVersion {

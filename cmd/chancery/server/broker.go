@@ -26,7 +26,7 @@ type broker struct {
 	unlock   func() error         // of the data directory
 	embedded *eventstore.Embedded // nil with an external server
 	conn     *nats.Conn
-	log      eventstore.Log
+	log      *eventstore.JetStream
 	keys     *eventstore.KeyStore
 }
 
@@ -50,7 +50,7 @@ func openBroker(ctx context.Context, cfg Config) (_ *broker, err error) {
 	if cfg.existing {
 		// The log's server would cut a damaged block off, or not come back
 		// from it. A server that starts does not read all of its log for that.
-		if _, err := checkBlocks(cfg, false); err != nil {
+		if _, err := checkBlocks(ctx, cfg, false); err != nil {
 			return nil, err
 		}
 	}
@@ -154,7 +154,7 @@ func (b *broker) connect(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	if b.embedded, err = startEmbedded(ctx, cfg); err != nil {
-		return err
+		return cfg.explain(err)
 	}
 	b.conn, err = b.embedded.Connect(ctx)
 	return err

@@ -279,16 +279,17 @@ func (b *broker) serveFeeds(ctx context.Context, cfg Config) error {
 // startEmbedded starts the log in this process, with a listener for consumers
 // where one is wanted.
 func startEmbedded(ctx context.Context, cfg Config) (*eventstore.Embedded, error) {
-	if cfg.NATSListen == "" {
-		return eventstore.StartEmbedded(ctx, cfg.path(logDirectory), cfg.Logger)
+	known, _ := knownPositions(ctx, cfg)
+	o := eventstore.EmbeddedOptions{Known: known, Sync: cfg.sync, Logger: cfg.Logger}
+	if cfg.NATSListen != "" {
+		users, err := readConsumers(cfg.path(consumersFile))
+		if err != nil {
+			return nil, err
+		}
+		o.Listener = &eventstore.Listener{Address: cfg.NATSListen, Feeds: users}
+		if o.Listener.TLS, err = loadTLS(cfg.NATSTLSCert, cfg.NATSTLSKey); err != nil {
+			return nil, err
+		}
 	}
-	known, err := readConsumers(cfg.path(consumersFile))
-	if err != nil {
-		return nil, err
-	}
-	l := eventstore.Listener{Address: cfg.NATSListen, Feeds: known}
-	if l.TLS, err = loadTLS(cfg.NATSTLSCert, cfg.NATSTLSKey); err != nil {
-		return nil, err
-	}
-	return eventstore.StartListening(ctx, cfg.path(logDirectory), l, cfg.Logger)
+	return eventstore.StartEmbeddedWith(ctx, cfg.path(logDirectory), o)
 }
