@@ -79,8 +79,8 @@ const (
 //     them, or, where neither the machine went down nor there was a fault, the
 //     newest two of each stream.
 //
-// A torn end of the newest block is cut off. Other harm is a [*Finding] each,
-// and nothing is changed.
+// A torn end of the newest block is cut off. Other harm is an error that is
+// [Findings], and nothing is changed.
 func Open(dir string, o Options) (*Store, error) {
 	if o.Sync == nil {
 		o.Sync = (*os.File).Sync
@@ -118,13 +118,13 @@ func (s *Store) heal(last mark) error {
 	if err != nil {
 		return err
 	}
-	var harm error
+	var harm Findings
 	for _, f := range inspection.Findings {
 		if !f.Torn || !f.AtEnd {
-			harm = errors.Join(harm, f)
+			harm = append(harm, f)
 		}
 	}
-	if harm != nil {
+	if len(harm) > 0 {
 		return harm
 	}
 	for _, f := range inspection.Findings {
