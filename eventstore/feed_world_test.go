@@ -203,7 +203,7 @@ func (w *feedWorld) status() string {
 func embeddedWorld(t testing.TB, dir string) *feedWorld {
 	t.Helper()
 	w := &feedWorld{t: t, own: newFeedUser(t, "billing"), other: newFeedUser(t, "search")}
-	e, err := StartListening(t.Context(), dir, Listener{Address: "127.0.0.1:0", Feeds: []Feed{w.own.Feed, w.other.Feed}}, logger(t))
+	e, err := StartEmbeddedWith(t.Context(), dir, EmbeddedOptions{Listener: &Listener{Address: "127.0.0.1:0", Feeds: []Feed{w.own.Feed, w.other.Feed}}, Logger: logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,7 +63,7 @@ func TestListenerComesAndGoes(t *testing.T) {
 	}
 	stopEmbedded(t, plain, nc)
 	for round := range 2 {
-		e, err := StartListening(t.Context(), dir, Listener{Address: "127.0.0.1:0", Feeds: []Feed{u.Feed}}, logger(t))
+		e, err := StartEmbeddedWith(t.Context(), dir, EmbeddedOptions{Listener: &Listener{Address: "127.0.0.1:0", Feeds: []Feed{u.Feed}}, Logger: logger(t)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,9 +97,9 @@ func TestListenerComesAndGoes(t *testing.T) {
 func TestListenerTLS(t *testing.T) {
 	certificate, pool := selfSigned(t)
 	u := newFeedUser(t, "billing")
-	e, err := StartListening(t.Context(), t.TempDir(), Listener{
+	e, err := StartEmbeddedWith(t.Context(), t.TempDir(), EmbeddedOptions{Listener: &Listener{
 		Address: "127.0.0.1:0", Feeds: []Feed{u.Feed}, TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
-	}, logger(t))
+	}, Logger: logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestListenerRefusals(t *testing.T) {
 		{Address: taken.Addr().String()},
 		{Address: "127.0.0.1:0", Feeds: []Feed{{Name: "*"}}},
 	} {
-		e, err := StartListening(t.Context(), t.TempDir(), l, logger(t))
+		e, err := StartEmbeddedWith(t.Context(), t.TempDir(), EmbeddedOptions{Listener: &l, Logger: logger(t)})
 		if err == nil {
 			t.Errorf("%+v: it started", l)
 			_ = e.Shutdown()
