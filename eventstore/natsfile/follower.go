@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 )
 
 // readSize is how much of a block is read at once. A record that is longer
@@ -31,10 +32,16 @@ type follower struct {
 	unnamed bool
 }
 
-// begin makes durable what is there and goes to the newest record.
+// begin makes durable what is there and goes to the newest record. The server
+// made the directories above the stream's without an fsync.
 func (f *follower) begin() error {
 	if err := syncTree(streamDir(f.dir, f.stream), f.fsync); err != nil {
 		return err
+	}
+	for above := streamsDir(f.dir); above != filepath.Dir(filepath.Dir(f.dir)); above = filepath.Dir(above) {
+		if err := syncPath(above, f.fsync); err != nil {
+			return err
+		}
 	}
 	all, err := blocks(f.dir, f.stream)
 	if err != nil || len(all) == 0 {

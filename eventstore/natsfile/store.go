@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -231,35 +233,35 @@ func (s *Store) noteRegularly(stream *Stream, interval time.Duration) {
 	}
 }
 
-// noteFault notes in the directory how far a stream is to be believed. That the
-// note could not be made durable changes nothing: after a crash of the machine
-// the kernel's memory, which it warns of, is gone too.
+// noteFault notes in the directory how far a stream is to be believed. Where the
+// note cannot be fsynced either, it is written without: the next process on this
+// machine needs it, and after a crash of the machine the kernel's memory, which
+// it warns of, is gone too.
 func (s *Store) noteFault(stream string, durable uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mark.faulted[stream] = durable
-	_ = s.mark.write(s.dir, s.options.Sync)
+	if s.mark.write(s.dir, s.options.Sync) != nil {
+		_ = s.mark.write(s.dir, func(*os.File) error { return nil })
+	}
 }
 
 // Close makes everything durable that the server wrote, and notes it. The
-// server must have ended. After an error, and after a fault of a stream, the
-// next [Open] finds a run that did not end in order.
+// server must have ended. Who still waits gets an error. After an error, and
+// after a fault of a stream, the next [Open] finds a run that did not end in
+// order. It is called once.
 func (s *Store) Close() error {
-	s.mu.Lock()
-	select {
-	case <-s.ended:
-	default:
-		close(s.ended)
-	}
-	s.mu.Unlock()
+	close(s.ended)
 	s.notes.Wait()
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	streams := slices.Collect(maps.Values(s.streams))
+	s.mu.Unlock()
 	var faults []error
-	for _, stream := range s.streams {
-		faults = append(faults, stream.Fault())
-		stream.follower.close()
+	for _, stream := range streams {
+		faults = append(faults, stream.end())
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err := errors.Join(faults...); err != nil {
 		return errors.Join(err, s.mark.write(s.dir, s.options.Sync))
 	}
