@@ -33,16 +33,19 @@ func (f *Follower) prepare(ctx context.Context) (last uint64, ok bool, err error
 		}
 	} else if err := f.verify(info.Config); err != nil {
 		return 0, false, err
-	} else if f.cfg.Embedded && len(f.cfg.Consumers) == 0 {
-		return 0, false, f.Drop(ctx) // the last consumer was removed
 	}
 	status, err := f.cfg.Log.Status(ctx)
-	if err != nil {
+	switch {
+	case err != nil:
 		return 0, false, err
-	}
-	if missing {
+	case missing:
 		info, err = f.remake(ctx, nil, status.Head, "there is none")
-	} else {
+	case info.State.LastSeq > status.Head:
+		return 0, false, fmt.Errorf("%w: the feed has position %d and the log ends at %d. Events that consumers were given are lost: "+
+			"restore the log, or remove the stream %s to accept the loss", ErrAhead, info.State.LastSeq, status.Head, Stream)
+	case f.cfg.Embedded && len(f.cfg.Consumers) == 0:
+		return 0, false, f.Drop(ctx) // the last consumer was removed
+	default:
 		info, err = f.trust(ctx, info, status.Head)
 	}
 	if err != nil {
@@ -57,10 +60,6 @@ func (f *Follower) prepare(ctx context.Context) (last uint64, ok bool, err error
 // trust returns the stream's state once the stream agrees with the log and has
 // all consumers, anew if it must be.
 func (f *Follower) trust(ctx context.Context, info *jetstream.StreamInfo, head uint64) (*jetstream.StreamInfo, error) {
-	if info.State.LastSeq > head {
-		return nil, fmt.Errorf("%w: the feed has position %d and the log ends at %d. Events that consumers were given are lost: "+
-			"restore the log, or remove the stream %s to accept the loss", ErrAhead, info.State.LastSeq, head, Stream)
-	}
 	reason, err := f.distrust(ctx, info, head)
 	if err != nil {
 		return nil, err
