@@ -27,7 +27,7 @@ func (f *Follower) prepare(ctx context.Context) (last uint64, ok bool, err error
 		return 0, false, err
 	}
 	if missing {
-		wanted, err := f.wanted(nil)
+		wanted, err := f.wanted(nil, true)
 		if err != nil || len(wanted) == 0 {
 			return 0, false, err
 		}
@@ -204,16 +204,15 @@ func (f *Follower) remake(ctx context.Context, info *jetstream.StreamInfo, head 
 		return nil, err
 	}
 	var there []Status
+	making := info == nil
 	if info != nil {
+		_, making = info.Config.Metadata[makingKey]
 		if there, err = f.listOf(ctx, info.Created); err != nil {
 			return nil, err
 		}
 	}
-	wanted, err := f.wanted(there)
-	if err != nil {
-		return nil, err
-	}
-	if err := errors.Join(writeFile(f.cfg.Path, wanted), f.reached(stepKept)); err != nil { // (2)
+	wanted, err := f.place(ctx, there, making, head)
+	if err := errors.Join(err, f.reached(stepKept)); err != nil { // (2)
 		return nil, err
 	}
 	f.cfg.Logger.InfoContext(ctx, "the feed is made anew", slog.String("reason", reason), slog.Uint64("first", first), slog.Int("consumers", len(wanted)))
@@ -232,7 +231,7 @@ func (f *Follower) remake(ctx context.Context, info *jetstream.StreamInfo, head 
 	if !empty(made) { // the next round begins again
 		return nil, fmt.Errorf("%w: the server did not delete the stream %s", eventstore.ErrUnavailable, Stream)
 	}
-	if err := errors.Join(f.restorePlaces(ctx, wanted, head), f.reached(stepRestored)); err != nil { // (5)
+	if err := errors.Join(f.restorePlaces(ctx, wanted), f.reached(stepRestored)); err != nil { // (5)
 		return nil, err
 	}
 	return made, f.settle(ctx, made) // (6)
