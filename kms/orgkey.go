@@ -21,6 +21,9 @@ type orgKey struct {
 	key        key
 }
 
+// Format prints [domain.Redacted], whatever the verb.
+func (orgKey) Format(f fmt.State, _ rune) { redact(f) }
+
 func (o orgKey) id() string { return orgKeyID(o.generation) }
 
 // orgKeyName names an org key in the cache; generation 0 means the highest.
