@@ -136,6 +136,9 @@ func (s *Store) begin(rewrite bool) error {
 			return err
 		}
 	}
+	if err := s.clearTail(); err != nil {
+		return err
+	}
 	// The mark is durable before the first slot is written. A crash before
 	// leaves the older header, and nothing that it would be wrong about.
 	s.header.open, s.header.ceiling = true, s.last+s.o.reserve
@@ -148,6 +151,24 @@ func (s *Store) begin(rewrite bool) error {
 	numbers := s.replaced
 	s.replaced = nil
 	return s.zero(numbers)
+}
+
+// clearTail overwrites what lies behind the last whole slot: a crash cut the file
+// off there while it grew, so no key in it was ever acknowledged. It is durable
+// with the header that follows.
+func (s *Store) clearTail() error {
+	size, err := s.keys.Size()
+	if err != nil {
+		return fmt.Errorf("slotfile: %w", err)
+	}
+	end := slotOffset(uint32(len(s.sequences))) //nolint:gosec // a file of 2^32 slots has 1 TiB.
+	if size <= end {
+		return nil
+	}
+	if _, err := s.keys.WriteAt(make([]byte, size-end), end); err != nil {
+		return fmt.Errorf("slotfile: clearing the end of %s: %w", KeysFile, err)
+	}
+	return nil
 }
 
 // writeHeader writes the header into the slot that holds the older one.
