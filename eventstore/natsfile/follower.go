@@ -32,9 +32,9 @@ type follower struct {
 	unnamed bool
 }
 
-// begin makes durable what is there and goes to the newest record. The server
-// made the directories above the stream's without an fsync.
-func (f *follower) begin() error {
+// syncAll makes durable what is there. The server made the directories above the
+// stream's without an fsync.
+func (f *follower) syncAll() error {
 	if err := syncTree(streamDir(f.dir, f.stream), f.fsync); err != nil {
 		return err
 	}
@@ -43,6 +43,11 @@ func (f *follower) begin() error {
 			return err
 		}
 	}
+	return nil
+}
+
+// begin goes to the newest record. Everything that is there is durable.
+func (f *follower) begin() error {
 	all, err := blocks(f.dir, f.stream)
 	if err != nil || len(all) == 0 {
 		return err

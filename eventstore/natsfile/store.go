@@ -180,6 +180,10 @@ func (s *Store) Stream(ctx context.Context, name string, head uint64, maxAge tim
 	stream = &Stream{name: name, store: s, follower: follower{
 		dir: s.dir, stream: name, fsync: s.options.Sync, chain: chain{rules: rules},
 	}}
+	if err := stream.follower.syncAll(); err != nil {
+		s.noteFaults(name)
+		return nil, fmt.Errorf("natsfile: fsync failed: %w", err)
+	}
 	if err := stream.follower.begin(); err != nil {
 		stream.follower.close()
 		return nil, fmt.Errorf("natsfile: %w", err)
@@ -241,6 +245,21 @@ func (s *Store) noteFault(stream string, durable uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mark.faulted[stream] = durable
+	s.writeFaults()
+}
+
+// noteFaults notes streams of which all that is known is what was noted before.
+func (s *Store) noteFaults(streams ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range streams {
+		s.mark.faulted[name] = max(s.mark.faulted[name], s.mark.durable[name])
+	}
+	s.writeFaults()
+}
+
+// writeFaults writes the mark, if need be without an fsync. mu is held.
+func (s *Store) writeFaults() {
 	if s.mark.write(s.dir, s.options.Sync) != nil {
 		_ = s.mark.write(s.dir, func(*os.File) error { return nil })
 	}
@@ -260,12 +279,14 @@ func (s *Store) Close() error {
 	for _, stream := range streams {
 		faults = append(faults, stream.end())
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := errors.Join(faults...); err != nil {
-		return errors.Join(err, s.mark.write(s.dir, s.options.Sync))
+	if len(s.mark.faulted) > 0 {
+		return errors.Join(errors.Join(faults...), s.mark.write(s.dir, s.options.Sync))
 	}
 	if err := syncTree(streamsDir(s.dir), s.options.Sync); err != nil {
+		for _, stream := range streams {
+			s.mark.durable[stream.name] = stream.Durable()
+		}
+		s.noteFaults(slices.Collect(maps.Keys(s.options.Streams))...)
 		return fmt.Errorf("natsfile: fsync failed: %w", err)
 	}
 	return removeMark(s.dir, s.options.Sync)
