@@ -181,9 +181,15 @@ func (s *Store) writeHeader() error {
 	return nil
 }
 
-// Close closes both files. No call may be in flight. Without it, the next Open
-// takes the stop for an unclean one.
+// Close closes both files. A write that is in flight is made durable, or fails.
+// Without it, the next Open takes the stop for an unclean one.
 func (s *Store) Close() error {
+	// Nothing is written between the last fsync and the end: what says that the
+	// files were closed in order would not be true of it.
+	s.orgs.appending.Lock()
+	defer s.orgs.appending.Unlock()
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	var err error
 	if !s.o.readOnly && s.latch.failed() == nil {
 		// The mark goes after everything before it is durable.
