@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -49,6 +50,9 @@ type Options struct {
 	Sync func(*os.File) error
 }
 
+// keepDirectory takes what [Open] cuts off with sound records in it.
+const keepDirectory = "cut"
+
 // Store is the directory of one embedded server. Safe for concurrent use.
 type Store struct {
 	dir     string
@@ -81,8 +85,9 @@ const (
 //     them, or, where neither the machine went down nor there was a fault, the
 //     newest two of each stream.
 //
-// A torn end of the newest block is cut off. Other harm is an error that is
-// [Findings], and nothing is changed.
+// A torn end of the newest block is cut off: see [Store.CutOff]. Where there are
+// sound records in it, it goes into a new file below the directory's "cut".
+// Other harm is an error that is [Findings], and nothing is changed.
 func Open(dir string, o Options) (*Store, error) {
 	if o.Sync == nil {
 		o.Sync = (*os.File).Sync
@@ -130,7 +135,7 @@ func (s *Store) heal(last mark) error {
 		return harm
 	}
 	for _, f := range inspection.Findings {
-		if err := cutEnd(s.dir, f, s.options.Sync); err != nil {
+		if err := s.cutEnd(f); err != nil {
 			return fmt.Errorf("natsfile: cutting off the end of %s: %w", f.Stream, err)
 		}
 		s.cut = append(s.cut, f)
@@ -153,6 +158,15 @@ func (s *Store) heal(last mark) error {
 		}
 	}
 	return nil
+}
+
+// cutEnd cuts off a torn end. Where it has sound records, damage to a message
+// that was durable looks the same: what was cut off is kept.
+func (s *Store) cutEnd(f *Finding) error {
+	if f.Through > 0 {
+		return cut(s.dir, f, filepath.Join(s.dir, keepDirectory), s.options.Sync)
+	}
+	return cutEnd(s.dir, f, s.options.Sync)
 }
 
 // Ended returns how the last run before this one ended.
