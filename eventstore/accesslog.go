@@ -52,7 +52,8 @@ type AccessReadWriter interface {
 	// Verify checks that the log still is configured as it must be and that
 	// behind its first message none is missing. Whether what came before that
 	// one was proven before it went is for whoever keeps the tree.
-	// ErrConfiguration names the setting that is not.
+	// ErrConfiguration names the setting that is not, ErrCorrupt says what is
+	// missing.
 	Verify(ctx context.Context) error
 }
 
@@ -80,7 +81,7 @@ var _ AccessReadWriter = (*AccessLog)(nil)
 // OpenAccessLog makes the access log's stream when it is missing, sets how
 // long it keeps messages, verifies it and the server, and gives the log. The
 // connection is as for [OpenJetStream]. Errors: ErrConfiguration,
-// ErrUnavailable.
+// ErrCorrupt, ErrUnavailable.
 func OpenAccessLog(ctx context.Context, nc *nats.Conn, o AccessOptions) (*AccessLog, error) {
 	b, err := openBroker(ctx, nc, accessConfig(max(1, o.Replicas), o.MaxAge))
 	if c, ok := errors.AsType[*ConfigurationError](err); ok && c.Setting == "max_age" {

@@ -120,7 +120,7 @@ func TestMissingEvent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := verifyComplete(EventsStream, info.State); !errors.Is(err, ErrConfiguration) {
+	if err := verifyComplete(EventsStream, info.State); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("verifying: %v", err)
 	}
 }

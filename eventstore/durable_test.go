@@ -15,12 +15,12 @@ func TestFailedSyncIsUncertain(t *testing.T) {
 	dir := t.TempDir()
 	broken := errors.New("the disk is broken")
 	var failing atomic.Bool
-	e, err := startServer(t.Context(), dir, nil, logger(t), func(f *os.File) error {
+	e, err := StartEmbeddedWith(t.Context(), dir, EmbeddedOptions{Logger: logger(t), Sync: func(f *os.File) error {
 		if failing.Load() {
 			return broken
 		}
 		return f.Sync()
-	})
+	}})
 	noError(t, err)
 	nc, err := e.Connect(t.Context())
 	noError(t, err)

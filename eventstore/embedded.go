@@ -68,25 +68,41 @@ type Listener struct {
 // made (mode 0700) when missing. It returns when the streams are recovered,
 // which can take long after a crash; the end of ctx stops that. A dir that
 // another process uses is refused, and so is one whose files are not as they
-// must be: a *natsfile.Finding says where. Warnings and errors of the server go
-// to logger.
+// must be: natsfile.Findings say where. Warnings and errors of the server go
+// to logger, and which position a torn end was cut off at.
 func StartEmbedded(ctx context.Context, dir string, logger *slog.Logger) (*Embedded, error) {
-	return startServer(ctx, dir, nil, logger, nil)
+	return StartEmbeddedWith(ctx, dir, EmbeddedOptions{Logger: logger})
 }
 
-// StartListening is [StartEmbedded] with a listener.
-func StartListening(ctx context.Context, dir string, l Listener, logger *slog.Logger) (*Embedded, error) {
-	return startServer(ctx, dir, &l, logger, nil)
+// EmbeddedOptions are those of [StartEmbeddedWith].
+type EmbeddedOptions struct {
+	Listener *Listener // nil: without
+	// Known returns the newest position of a stream that was durable, as
+	// something beside the log's files knows it. The server does not start
+	// after a power loss or a failed fsync where such a position is missing.
+	// nil: nothing is known.
+	Known func(stream string) (natsfile.Known, error)
+	// Sync takes the place of (*os.File).Sync in tests.
+	Sync   func(*os.File) error
+	Logger *slog.Logger // required
 }
 
 // LogFiles are the streams of an embedded log that natsfile makes durable.
-func LogFiles() map[string]natsfile.Rules {
-	return map[string]natsfile.Rules{EventsStream: {}, AccessStream: {Expires: true}, ProofStream: {}}
+// known is as in [EmbeddedOptions].
+func LogFiles(known func(stream string) (natsfile.Known, error)) map[string]natsfile.Rules {
+	files := map[string]natsfile.Rules{EventsStream: {}, AccessStream: {Expires: true}, ProofStream: {}}
+	if known == nil {
+		return files
+	}
+	for stream, rules := range files {
+		rules.Known = func() (natsfile.Known, error) { return known(stream) }
+		files[stream] = rules
+	}
+	return files
 }
 
-// startServer is StartListening where l is set. sync takes the place of fsync in
-// tests.
-func startServer(ctx context.Context, dir string, l *Listener, logger *slog.Logger, fsync func(*os.File) error) (*Embedded, error) {
+// StartEmbeddedWith is [StartEmbedded] with options.
+func StartEmbeddedWith(ctx context.Context, dir string, o EmbeddedOptions) (*Embedded, error) {
 	if err := natsfile.CheckVersion(server.VERSION); err != nil {
 		return nil, err
 	}
@@ -97,32 +113,36 @@ func startServer(ctx context.Context, dir string, l *Listener, logger *slog.Logg
 	if err != nil {
 		return nil, fmt.Errorf("eventstore: another process uses %s: %w", dir, err)
 	}
-	e := &Embedded{dir: dir, logger: logger, unlock: unlock}
+	e := &Embedded{dir: dir, logger: o.Logger, unlock: unlock}
 	e.stop = sync.OnceValue(e.shutdown)
-	if err := e.start(ctx, dir, l, fsync); err != nil {
+	if err := e.start(ctx, dir, o); err != nil {
 		return nil, errors.Join(err, e.Shutdown())
 	}
 	return e, nil
 }
 
-func (e *Embedded) start(ctx context.Context, dir string, l *Listener, fsync func(*os.File) error) (err error) {
+func (e *Embedded) start(ctx context.Context, dir string, o EmbeddedOptions) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err // before anything runs that would have to be stopped
 	}
-	files := natsfile.Options{Streams: LogFiles(), PowerLost: func() error { return endEpoch(dir) }, Sync: fsync}
+	files := natsfile.Options{Streams: LogFiles(o.Known), PowerLost: func() error { return endEpoch(dir) }, Sync: o.Sync}
 	if e.files, err = natsfile.Open(dir, files); err != nil {
 		return err
 	}
 	if e.epoch, err = openEpoch(dir); err != nil {
 		return err
 	}
+	for _, f := range e.files.CutOff() {
+		e.logger.WarnContext(ctx, "a crash cut off the newest message of a log while it was written; nobody was told that it is stored, and it is removed",
+			slog.String("stream", f.Stream), slog.Uint64("position", f.Position), slog.Int64("bytes", f.Behind), slog.String("reason", f.Reason))
+	}
 	options := &server.Options{
 		ServerName: "chancery", DontListen: true, NoSigs: true, NoLog: true, DisableJetStreamBanner: true,
 		JetStream: true, StoreDir: dir, SyncInterval: natsfile.SyncInterval,
 		JetStreamMaxMemory: embeddedMemory, JetStreamMaxStore: embeddedStore, MaxPayload: embeddedPayload,
 	}
-	if l != nil {
-		if err := e.listen(options, *l); err != nil {
+	if o.Listener != nil {
+		if err := e.listen(options, *o.Listener); err != nil {
 			return err
 		}
 	}

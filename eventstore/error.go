@@ -32,7 +32,7 @@ var (
 
 // CorruptError says where the log is corrupt. It is an [ErrCorrupt].
 type CorruptError struct {
-	// Position of the message, 0 where it has none yet.
+	// Position of the message, 0 where it has none or is not known.
 	Position uint64
 	// Digest identifies the raw message (see [Options.Foreign]); zero where
 	// it is not known.
@@ -43,6 +43,9 @@ type CorruptError struct {
 
 // Error implements error.
 func (e *CorruptError) Error() string {
+	if e.Position == 0 {
+		return fmt.Sprintf("%v: %s", ErrCorrupt, e.Reason)
+	}
 	if e.Digest == [32]byte{} {
 		return fmt.Sprintf("%v: position %d: %s", ErrCorrupt, e.Position, e.Reason)
 	}

@@ -47,7 +47,7 @@ var _ Log = (*JetStream)(nil)
 // OpenJetStream makes the events' stream when it is missing, verifies it and
 // the server, and gives the log. The connection must come from [Connect] or
 // [Embedded.Connect] and stays the caller's to close. Errors:
-// ErrConfiguration, ErrUnavailable.
+// ErrConfiguration, ErrCorrupt, ErrUnavailable.
 func OpenJetStream(ctx context.Context, nc *nats.Conn, o Options) (*JetStream, error) {
 	b, err := openBroker(ctx, nc, eventsConfig(max(1, o.Replicas)))
 	if err != nil {
@@ -225,7 +225,7 @@ func openBroker(ctx context.Context, nc *nats.Conn, config jetstream.StreamConfi
 	if err != nil {
 		return jetStreamBroker{}, fmt.Errorf("%w: stream %s: %w", ErrUnavailable, config.Name, err)
 	}
-	if _, durable := LogFiles()[config.Name]; durable {
+	if _, durable := LogFiles(nil)[config.Name]; durable {
 		if e, ok := nc.Opts.InProcessServer.(*Embedded); ok {
 			head, err := b.lastSequence(ctx)
 			if err != nil {

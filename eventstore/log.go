@@ -67,6 +67,7 @@ type Log interface {
 	Status(ctx context.Context) (domain.LogStatus, error)
 
 	// Verify checks that the log still is configured as it must be and that
-	// no event is missing. ErrConfiguration names the setting that is not.
+	// no event is missing. ErrConfiguration names the setting that is not,
+	// ErrCorrupt says what is missing.
 	Verify(ctx context.Context) error
 }

@@ -72,3 +72,6 @@ func (p *memoryProofs) each(ctx context.Context, subject string) iter.Seq2[store
 }
 
 func (*memoryProofs) verify(context.Context) error { return nil }
+
+// Fault implements proofBroker.
+func (*memoryProofs) Fault() error { return nil }

@@ -52,6 +52,8 @@ type proofBroker interface {
 	// the last of them is durable.
 	each(ctx context.Context, subject string) iter.Seq2[stored, error]
 	verify(ctx context.Context) error
+	// Fault returns why nothing more becomes durable, or nil.
+	Fault() error
 }
 
 // OpenProofStore makes the proofs' stream when it is missing, verifies it and
@@ -75,8 +77,13 @@ func NewMemoryProofStore(now func() time.Time, fault Fault) *ProofStore {
 }
 
 // Verify checks that the stream still is configured as it must be and that
-// nothing is gone; ErrConfiguration names the setting that is not.
+// nothing is gone; ErrConfiguration names the setting that is not, ErrCorrupt
+// says what is gone.
 func (p *ProofStore) Verify(ctx context.Context) error { return p.broker.verify(ctx) }
+
+// Fault returns why nothing more becomes durable in this process, or nil, as of
+// [JetStream].
+func (p *ProofStore) Fault() error { return p.broker.Fault() }
 
 // Latest gives a log's newest checkpoint and its revision; nil and 0 where
 // there is none. ErrUnavailable: the store cannot be reached.

@@ -160,12 +160,12 @@ func logger(t testing.TB) *slog.Logger {
 func startEmbedded(t testing.TB, dir string) (*Embedded, *nats.Conn) {
 	t.Helper()
 	gate := new(atomic.Pointer[heldSync])
-	e, err := startServer(t.Context(), dir, nil, logger(t), func(f *os.File) error {
+	e, err := StartEmbeddedWith(t.Context(), dir, EmbeddedOptions{Logger: logger(t), Sync: func(f *os.File) error {
 		if h := gate.Load(); h != nil {
 			h.wait()
 		}
 		return f.Sync()
-	})
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

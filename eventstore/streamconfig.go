@@ -119,26 +119,29 @@ func VerifyStream(want, got jetstream.StreamConfig) error {
 	return v.err
 }
 
-// verifyComplete checks that no event is gone: the first position is 1 and
-// every later one is there.
+// verifyComplete checks that no message is gone: the first position is 1 and
+// every later one is there. Errors: ErrCorrupt.
 func verifyComplete(stream string, s jetstream.StreamState) error {
-	v := verifier{stream: stream}
-	if s.LastSeq > 0 {
-		v.check("first position", uint64(1), s.FirstSeq)
+	if s.LastSeq > 0 && s.FirstSeq > 1 {
+		return missing(1, "stream %s begins at position %d", stream, s.FirstSeq)
 	}
-	v.check("number of messages", s.LastSeq, s.Msgs)
-	v.check("lost messages", false, s.Lost != nil)
-	return v.err
+	return verifyDense(stream, s)
 }
 
-// verifyDense checks that no message is gone but the oldest ones.
+// verifyDense checks that no message is gone but the oldest ones. Errors:
+// ErrCorrupt.
 func verifyDense(stream string, s jetstream.StreamState) error {
-	v := verifier{stream: stream}
-	if s.LastSeq > 0 {
-		v.check("number of messages", s.LastSeq+1-s.FirstSeq, s.Msgs)
+	switch {
+	case s.Lost != nil:
+		return missing(0, "the server could not read %d bytes of stream %s", s.Lost.Bytes, stream)
+	case s.LastSeq > 0 && s.Msgs != s.LastSeq+1-s.FirstSeq:
+		return missing(0, "stream %s has %d messages from position %d through %d", stream, s.Msgs, s.FirstSeq, s.LastSeq)
 	}
-	v.check("lost messages", false, s.Lost != nil)
-	return v.err
+	return nil
+}
+
+func missing(position uint64, format string, args ...any) error {
+	return &CorruptError{Position: position, Reason: fmt.Sprintf("messages are missing: "+format+"; restore the log from a backup", args...)}
 }
 
 // verifier keeps the first difference.

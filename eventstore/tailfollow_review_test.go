@@ -15,12 +15,12 @@ import (
 // does not fill the process's log.
 func TestFaultIsToldOnce(t *testing.T) {
 	var failing atomic.Bool
-	e, err := startServer(t.Context(), t.TempDir(), nil, logger(t), func(f *os.File) error {
+	e, err := StartEmbeddedWith(t.Context(), t.TempDir(), EmbeddedOptions{Logger: logger(t), Sync: func(f *os.File) error {
 		if failing.Load() {
 			return errors.New("the disk is broken")
 		}
 		return f.Sync()
-	})
+	}})
 	noError(t, err)
 	nc, err := e.Connect(t.Context())
 	noError(t, err)

@@ -141,3 +141,11 @@ func RecordGeneration(record []byte) uint32 {
 	}
 	return r.generation
 }
+
+// LogPosition returns the position of the event log that was durable when a
+// secret's key was made, from the key's record. It needs no root key. Errors:
+// ErrRecord.
+func LogPosition(record []byte) (uint64, error) {
+	r, err := decodeSecretKeyRecord(record)
+	return r.head.position, err
+}

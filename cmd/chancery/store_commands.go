@@ -15,7 +15,7 @@ import (
 // storeCommands are the commands that work on a data directory.
 func storeCommands(a *app) []*cobra.Command {
 	commands := []*cobra.Command{
-		newServeCommand(a), newRebuildCommand(a), newFsckCommand(a), newVerifyCommand(a), newLogCommand(a), newReportCommand(a), newConsumerCommand(a), newRecoverAdminCommand(a),
+		newServeCommand(a), newRebuildCommand(a), newFsckCommand(a), newRepairCommand(a), newVerifyCommand(a), newLogCommand(a), newReportCommand(a), newConsumerCommand(a), newRecoverAdminCommand(a),
 	}
 	for _, c := range commands {
 		c.GroupID = groupStore

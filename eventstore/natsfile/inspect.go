@@ -1,6 +1,7 @@
 package natsfile
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,6 +26,9 @@ type Finding struct {
 	Reason string
 	// Damage says why no crash explains it, "" where Torn is set.
 	Damage string
+	// Known is the newest position of the stream that is known to have been
+	// durable.
+	Known Known
 	// Behind is how many bytes lie behind the last sound record, in this block
 	// and in younger ones. Through is the highest position of the sound records
 	// among them, 0 for none.
@@ -44,6 +48,21 @@ func (f *Finding) Error() string {
 	return fmt.Sprintf("stream %s, block %d, byte %d: position %d cannot be read (%s): %s", f.Stream, f.Block, f.Offset, f.Position, f.Reason, what)
 }
 
+// Findings are an error of one finding or more.
+type Findings []*Finding
+
+// Error implements error.
+func (fs Findings) Error() string { return errors.Join(fs.Unwrap()...).Error() }
+
+// Unwrap returns the findings.
+func (fs Findings) Unwrap() []error {
+	all := make([]error, len(fs))
+	for n, f := range fs {
+		all[n] = f
+	}
+	return all
+}
+
 // Inspection is what [Inspect] found.
 type Inspection struct {
 	// Ended is how the last run of the server ended.
@@ -54,7 +73,7 @@ type Inspection struct {
 	// nothing is known.
 	Known map[string]Known
 	// Findings are at most one a stream.
-	Findings []*Finding
+	Findings Findings
 }
 
 // Inspect reads every block of the streams and checks every record. It changes
@@ -94,6 +113,7 @@ func inspect(dir string, streams map[string]Rules, whole bool) (Inspection, erro
 		}
 		in.Last[stream], in.Known[stream] = i.chain.last, i.known
 		if finding != nil {
+			finding.Known = i.known
 			in.Findings = append(in.Findings, finding)
 		}
 	}

@@ -42,7 +42,10 @@ func TestRead(t *testing.T) {
 			t.Errorf("after %d until %d: %v", tc.after, tc.until, got)
 		}
 	}
-	for range s.Read(0, 5) {
+	for _, err := range s.Read(0, 5) {
+		if err != nil {
+			t.Error(err)
+		}
 		break // a reader may leave
 	}
 	for name, bad := range map[string][]byte{

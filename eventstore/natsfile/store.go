@@ -91,7 +91,7 @@ const (
 //
 // A torn end of the newest block is cut off: see [Store.CutOff]. Where there are
 // sound records in it, it goes into a new file below the directory's "cut".
-// Other harm is a [*Finding] each, and nothing is changed.
+// Other harm is an error that is [Findings], and nothing is changed.
 func Open(dir string, o Options) (*Store, error) {
 	if o.Sync == nil {
 		o.Sync = (*os.File).Sync
@@ -129,13 +129,13 @@ func (s *Store) heal(last mark) error {
 	if err != nil {
 		return err
 	}
-	var harm error
+	var harm Findings
 	for _, f := range inspection.Findings {
 		if !f.Torn || !f.AtEnd {
-			harm = errors.Join(harm, f)
+			harm = append(harm, f)
 		}
 	}
-	if harm != nil {
+	if len(harm) > 0 {
 		return harm
 	}
 	for _, f := range inspection.Findings {

@@ -36,7 +36,7 @@ type broker struct {
 	// wait behind the messages of the writes.
 	accessConn *nats.Conn
 	feedConn   *nats.Conn // of the feed's follower; nil without one
-	log        eventstore.Log
+	log        *eventstore.JetStream
 	keys       keyStore
 	slots      *slotfile.Store // the keys' files; nil with an external server
 }
@@ -67,7 +67,7 @@ func openBroker(ctx context.Context, cfg Config) (_ *broker, err error) {
 	if cfg.existing {
 		// The log's server would cut a damaged block off, or not come back
 		// from it. A server that starts does not read all of its log for that.
-		if _, err := checkBlocks(cfg, false); err != nil {
+		if _, err := checkBlocks(ctx, cfg, false); err != nil {
 			return nil, err
 		}
 	}
@@ -215,7 +215,7 @@ func (b *broker) checkStreams(ctx context.Context, cfg Config) error {
 func (b *broker) connect(ctx context.Context, cfg Config) (err error) {
 	if cfg.NATSURL == "" {
 		if b.embedded, err = startEmbedded(ctx, cfg); err != nil {
-			return err
+			return cfg.explain(err)
 		}
 	}
 	if b.conn, err = b.dial(ctx, cfg); err != nil {

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -85,8 +86,11 @@ type Config struct {
 	// keysReadOnly leaves the key files as they are. What makes no key and
 	// destroys none sets it.
 	keysReadOnly bool
-	// atStep is called after each step of the first start; tests stop there.
+	// atStep is called after each step of the first start and of a repair;
+	// tests stop there.
 	atStep func(step string) error
+	// sync takes the place of fsync on the embedded log's files in tests.
+	sync func(*os.File) error
 
 	// ShutdownGrace is how long requests in flight may take to finish.
 	ShutdownGrace time.Duration

@@ -13,5 +13,6 @@
 //	admin.key       the first administrator's API key: may be moved away
 //	consumers.json  who may follow the events over NATS: add them again
 //	webhooks/       how far each endpoint of webhooks is
+//	repaired-*/     what repair cut off the logs
 //	lock            held by the one process that uses the directory
 package server

@@ -55,22 +55,24 @@ func (s *store) feedLag() float64 {
 // startEmbedded starts the log in this process, with a listener for consumers
 // where one is wanted.
 func startEmbedded(ctx context.Context, cfg Config) (*eventstore.Embedded, error) {
-	if cfg.NATSListen == "" {
-		return eventstore.StartEmbedded(ctx, cfg.path(logDirectory), cfg.Logger)
+	known, _ := knownPositions(ctx, cfg)
+	o := eventstore.EmbeddedOptions{Known: known, Sync: cfg.sync, Logger: cfg.Logger}
+	if cfg.NATSListen != "" {
+		consumers, err := feed.ReadConsumers(cfg.path(consumersFile))
+		if err != nil {
+			return nil, err
+		}
+		config, err := loadTLS(cfg.NATSTLSCert, cfg.NATSTLSKey)
+		if err != nil {
+			return nil, err
+		}
+		l, err := feed.Listener(cfg.NATSListen, config, consumers)
+		if err != nil {
+			return nil, err
+		}
+		o.Listener = &l
 	}
-	known, err := feed.ReadConsumers(cfg.path(consumersFile))
-	if err != nil {
-		return nil, err
-	}
-	config, err := loadTLS(cfg.NATSTLSCert, cfg.NATSTLSKey)
-	if err != nil {
-		return nil, err
-	}
-	l, err := feed.Listener(cfg.NATSListen, config, known)
-	if err != nil {
-		return nil, err
-	}
-	return eventstore.StartListening(ctx, cfg.path(logDirectory), l, cfg.Logger)
+	return eventstore.StartEmbeddedWith(ctx, cfg.path(logDirectory), o)
 }
 
 // announceFeed says where consumers of the embedded log may connect.

@@ -76,6 +76,8 @@ func (h *health) Ready(ctx context.Context) []httpapi.Unready {
 		}
 	}
 	look("log", noLog, asked.log)
+	look("log files", "the log's files are not as they must be or the disk failed: nothing is stored until a restart",
+		errors.Join(h.log.Fault(), h.access.Fault(), h.proofs.Fault()))
 	look("projection", "the projection is not caught up with the log", h.state.Ready())
 	look("access log", "the access log's index does not follow it", h.index.Ready())
 	look("signer", "the logs cannot be signed", h.signer.Problem())

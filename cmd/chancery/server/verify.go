@@ -132,7 +132,7 @@ func withLogs(ctx context.Context, cfg Config, pinned *proof.LogKey, do func(*lo
 	if l.unlock, err = lockDirectory(cfg.Data); err != nil {
 		return err
 	}
-	if l.notes, err = checkBlocks(cfg, true); err != nil {
+	if l.notes, err = checkBlocks(ctx, cfg, true); err != nil {
 		return err
 	}
 	if err := l.connect(ctx, cfg); err != nil {

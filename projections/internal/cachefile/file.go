@@ -134,6 +134,17 @@ func (f Format) Distrusted(tx *bbolt.Tx, boot string) string {
 // why the file can't be used on this boot, "" if it can or if there is none.
 // It fails when another process is writing the file.
 func (f Format) Look(path, boot string, show func(*bbolt.Tx) error) (reason string, err error) {
+	return f.LookAnyway(path, boot, func(tx *bbolt.Tx, reason string) error {
+		if reason != "" {
+			return nil
+		}
+		return show(tx)
+	})
+}
+
+// LookAnyway is [Format.Look] that also shows a file that can't be used, with
+// the reason.
+func (f Format) LookAnyway(path, boot string, show func(tx *bbolt.Tx, reason string) error) (reason string, err error) {
 	switch info, err := os.Stat(path); {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", nil
@@ -149,10 +160,8 @@ func (f Format) Look(path, boot string, show func(*bbolt.Tx) error) (reason stri
 		}
 		defer db.Close() //nolint:errcheck // only read.
 		return db.View(func(tx *bbolt.Tx) error {
-			if reason = f.Distrusted(tx, boot); reason != "" {
-				return nil
-			}
-			return show(tx)
+			reason = f.Distrusted(tx, boot)
+			return show(tx, reason)
 		})
 	})
 	if errors.Is(err, ErrDamaged) {
