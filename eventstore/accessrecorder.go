@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -200,9 +199,6 @@ func (r *AccessRecorder) pack(ctx context.Context) {
 				}
 			}
 		}
-		// Callers that are about to record run first: they share this message
-		// instead of waiting for it and the next.
-		runtime.Gosched()
 		m.fill(r.queue)
 		if len(m.waiters) == 0 {
 			continue // all have left

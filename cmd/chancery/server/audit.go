@@ -36,7 +36,7 @@ type audit struct {
 // missing on a first start.
 func (s *store) openAudit(ctx context.Context) (err error) {
 	s.metrics = newAuditMetrics(s.registry)
-	s.access, err = eventstore.OpenAccessLog(ctx, s.accessConn, eventstore.AccessOptions{
+	s.access, err = eventstore.OpenAccessLog(ctx, s.conn, eventstore.AccessOptions{
 		Replicas: s.cfg.NATSReplicas, MaxAge: s.cfg.AccessRetention, Logger: s.cfg.Logger,
 	})
 	if err != nil {

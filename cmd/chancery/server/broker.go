@@ -31,15 +31,11 @@ const (
 type broker struct {
 	unlock   func() error         // of the data directory
 	embedded *eventstore.Embedded // nil with an external server
-	conn     *nats.Conn           // of everything but access records and the feed
-	// accessConn carries access records alone. Appended events rely on the order
-	// within conn; access records need no order, and on conn every read would
-	// wait behind the messages of the writes.
-	accessConn *nats.Conn
-	feedConn   *nats.Conn // of the feed's follower; nil without one
-	log        *eventstore.JetStream
-	keys       keyStore
-	slots      *slotfile.Store // the keys' files; nil with an external server
+	conn     *nats.Conn           // of everything but the feed
+	feedConn *nats.Conn           // of the feed's follower; nil without one
+	log      *eventstore.JetStream
+	keys     keyStore
+	slots    *slotfile.Store // the keys' files; nil with an external server
 }
 
 // keyStore is a key store that can be looked at.
@@ -227,10 +223,7 @@ func (b *broker) connect(ctx context.Context, cfg Config) (err error) {
 			return cfg.explain(err)
 		}
 	}
-	if b.conn, err = b.dial(ctx, cfg); err != nil {
-		return err
-	}
-	b.accessConn, err = b.dial(ctx, cfg)
+	b.conn, err = b.dial(ctx, cfg)
 	return err
 }
 
@@ -250,7 +243,7 @@ func (b *broker) close() (err error) {
 	if b.slots != nil {
 		err = b.slots.Close()
 	}
-	for _, conn := range []*nats.Conn{b.feedConn, b.accessConn, b.conn} {
+	for _, conn := range []*nats.Conn{b.feedConn, b.conn} {
 		if conn != nil {
 			conn.Close()
 		}
