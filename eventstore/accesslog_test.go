@@ -515,12 +515,12 @@ func TestAccessAppendAfter(t *testing.T) {
 	for after := 1; after <= 2; after++ {
 		apply := after == 1
 		r.rig.inject(func(Op) (bool, error) { return apply, errLost })
-		if err := add(uint64(after), after); !errors.Is(err, ErrUncertain) { //nolint:gosec // small.
+		if err := add(uint64(after), after); !errors.Is(err, ErrUncertain) {
 			t.Fatalf("a lost acknowledgement: %v", err)
 		}
 		r.rig.inject(nil)
 		for range 2 {
-			if err := add(uint64(after), after); err != nil { //nolint:gosec // small.
+			if err := add(uint64(after), after); err != nil {
 				t.Fatalf("again: %v", err)
 			}
 		}
