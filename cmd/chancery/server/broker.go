@@ -17,6 +17,7 @@ import (
 // What lies in a data directory beside the two key files.
 const (
 	logDirectory = "jetstream" // of the embedded log
+	journalFile  = "access.journal"
 	stateFile    = "state.db"
 	lockFile     = "lock"
 )

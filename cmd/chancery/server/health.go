@@ -78,6 +78,9 @@ func (h *health) Ready(ctx context.Context) []httpapi.Unready {
 	look("log", noLog, asked.log)
 	look("projection", "the projection is not caught up with the log", h.state.Ready())
 	look("access log", "the access log's index does not follow it", h.index.Ready())
+	if h.journal != nil {
+		look("access journal", "access records cannot be stored, or wait for the access log", h.journal.Problem())
+	}
 	look("signer", "the logs cannot be signed", h.signer.Problem())
 	look("streams", "a stream is not configured as it must be", h.streams.problem())
 	look("keys", noKeys, asked.keys)
