@@ -68,10 +68,11 @@ var imports = map[string]row{
 	"eventstore": {
 		own: []string{"domain", "eventstore/natsfile"}, modules: []string{natsClient, natsServer, natsJWT, nkeys, ulid},
 	},
-	"eventstore/feed":     {own: []string{"domain", "eventstore"}, modules: []string{natsClient, nkeys}},
-	"eventstore/natsfile": {modules: []string{highway}},
-	"proof":               {modules: []string{torchwood, xmod}},
-	"projections":         {own: []string{"domain", "proof", "projections/internal/cachefile"}, modules: []string{bbolt, btree, ulid, xmod}},
+	"eventstore/feed":          {own: []string{"domain", "eventstore"}, modules: []string{natsClient, nkeys}},
+	"eventstore/accessjournal": {own: []string{"domain", "eventstore"}},
+	"eventstore/natsfile":      {modules: []string{highway}},
+	"proof":                    {modules: []string{torchwood, xmod}},
+	"projections":              {own: []string{"domain", "proof", "projections/internal/cachefile"}, modules: []string{bbolt, btree, ulid, xmod}},
 	"projections/accesslog": {
 		own: []string{"domain", "proof", "projections/internal/cachefile"}, modules: []string{bbolt, xmod},
 	},

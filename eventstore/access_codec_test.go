@@ -134,7 +134,7 @@ func TestAccessRefused(t *testing.T) {
 			t.Errorf("%q, alone: %v", bad, err)
 		}
 	}
-	for _, bad := range [][]byte{nil, []byte(strings.Repeat(good, maxAccessMessage/len(good)+1))} {
+	for _, bad := range [][]byte{nil, []byte(strings.Repeat(good, MaxAccessMessage/len(good)+1))} {
 		if _, err := DecodeAccess(bad); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%d bytes: %v", len(bad), err)
 		}
@@ -300,7 +300,7 @@ func BenchmarkAccessDecode(b *testing.B) {
 	a := accessSamples()["read"]
 	line := appendAccess(nil, &a)
 	var raw []byte
-	for len(raw)+len(line) <= maxAccessMessage {
+	for len(raw)+len(line) <= MaxAccessMessage {
 		raw = append(raw, line...)
 	}
 	b.ReportAllocs()

@@ -45,7 +45,7 @@ func AccessAt(raw []byte, index int) (domain.Access, error) {
 }
 
 func decodeAccess(raw []byte) ([]domain.Access, error) {
-	if len(raw) == 0 || len(raw) > maxAccessMessage {
+	if len(raw) == 0 || len(raw) > MaxAccessMessage {
 		return nil, errAccessSize
 	}
 	records := make([]domain.Access, 0, bytes.Count(raw, []byte{'\n'}))

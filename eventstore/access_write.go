@@ -11,13 +11,12 @@ import (
 // accessVersion is the only version of an access record that there is.
 const accessVersion = "1"
 
-const (
-	// maxAccessMessage bounds a message of the access log: a tlog-tiles entry
-	// has at most 65,535 bytes.
-	maxAccessMessage = 60 << 10
-	// maxAccessRecord bounds one record. The limits below keep it.
-	maxAccessRecord = 8 << 10
-)
+// MaxAccessMessage bounds a message of the access log, in bytes: a tlog-tiles
+// entry has at most 65,535.
+const MaxAccessMessage = 60 << 10
+
+// maxAccessRecord bounds one record. The limits below keep it.
+const maxAccessRecord = 8 << 10
 
 // The longest texts of an access record, in bytes as they are written. None
 // that the edge lets in is longer.

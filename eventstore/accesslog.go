@@ -134,6 +134,46 @@ const accessAck = 5 * time.Second
 // Append implements [AccessReadWriter]. It sends once: settling a lost
 // acknowledgement would hold up everybody who waits behind.
 func (l *AccessLog) Append(ctx context.Context, data []byte, records []domain.Access) (uint64, error) {
+	return l.append(ctx, data, records)
+}
+
+// AppendAfter is Append for the only writer of the log, who knows its head: the
+// message is stored at position after+1. Nil means durable. Appending the same
+// again after an error is safe: it is stored once. ErrConflict: that position
+// has another message.
+func (l *AccessLog) AppendAfter(ctx context.Context, after uint64, data []byte, records []domain.Access) error {
+	_, err := l.append(ctx, data, records, jetstream.WithExpectLastSequence(after))
+	if !errors.Is(err, ErrConflict) {
+		return err
+	}
+	// An earlier try may have been stored. A try that is still in flight will be
+	// refused, as this one was.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), accessAck)
+	defer cancel()
+	m, _, there, err := l.get(ctx, getRequest{Sequence: after + 1})
+	if err != nil {
+		return accessOutcome(err)
+	}
+	if !there {
+		status, err := l.status(ctx)
+		if err != nil {
+			return accessOutcome(err)
+		}
+		if status.First > after+1 {
+			return nil // it has expired
+		}
+	}
+	if !there || !bytes.Equal(m.data, data) {
+		return fmt.Errorf("%w: position %d of the access log is not the writer's next one", ErrConflict, after+1)
+	}
+	if err := l.durable(ctx, after+1); err != nil {
+		return accessOutcome(err)
+	}
+	l.appended(after+1, data, records)
+	return nil
+}
+
+func (l *AccessLog) append(ctx context.Context, data []byte, records []domain.Access, expect ...jetstream.PublishOpt) (uint64, error) {
 	if err := checkAccessMessage(ctx, data); err != nil {
 		return 0, err
 	}
@@ -144,17 +184,24 @@ func (l *AccessLog) Append(ctx context.Context, data []byte, records []domain.Ac
 		if !l.nc.IsConnected() {
 			return fmt.Errorf("%w: not connected", ErrUnavailable)
 		}
-		ack, err := l.js.PublishMsg(ctx, &nats.Msg{Subject: accessSubject, Data: data}, jetstream.WithExpectStream(l.config.Name))
+		ack, err := l.js.PublishMsg(ctx, &nats.Msg{Subject: accessSubject, Data: data}, append(expect, jetstream.WithExpectStream(l.config.Name))...)
 		if err != nil {
 			return err
 		}
 		position = ack.Sequence
 		return l.durable(ctx, position)
 	})
-	if err == nil && l.tail != nil {
-		l.tail.add(domain.AccessMessage{Position: position, Raw: bytes.Clone(data), Records: records})
+	if err == nil {
+		l.appended(position, data, records)
 	}
 	return position, accessOutcome(err)
+}
+
+// appended shows followers a durable message.
+func (l *AccessLog) appended(position uint64, data []byte, records []domain.Access) {
+	if l.tail != nil {
+		l.tail.add(domain.AccessMessage{Position: position, Raw: bytes.Clone(data), Records: records})
+	}
 }
 
 func accessOp() Op { return Op{Kind: OpAppend, Subject: accessSubject, Attempt: 1} }
@@ -163,7 +210,7 @@ func checkAccessMessage(ctx context.Context, data []byte) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	if len(data) == 0 || len(data) > maxAccessMessage {
+	if len(data) == 0 || len(data) > MaxAccessMessage {
 		return refusedf("it has %d bytes", len(data))
 	}
 	return nil

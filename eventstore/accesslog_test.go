@@ -232,7 +232,7 @@ func testAccessOutcomes(t *testing.T, r *accessRig) {
 		}
 	}
 	r.rig.inject(func(Op) (bool, error) { t.Error("sent"); return true, nil })
-	for _, n := range []int{0, maxAccessMessage + 1} {
+	for _, n := range []int{0, MaxAccessMessage + 1} {
 		if _, err := r.Append(t.Context(), make([]byte, n), nil); !errors.Is(err, ErrRefused) {
 			t.Errorf("%d bytes: %v", n, err)
 		}
@@ -509,4 +509,38 @@ func TestAccessFollowLost(t *testing.T) {
 			waitFor(t, func() bool { _, err := l.Status(t.Context()); return err == nil })
 		}
 	}
+}
+
+// TestAccessAppendAfter: whatever becomes of an acknowledgement, the only writer
+// stores a message once, at the position that it expects.
+func TestAccessAppendAfter(t *testing.T) {
+	r := accessBackends["embedded"](t)
+	l, ok := r.AccessReadWriter.(*AccessLog)
+	if !ok {
+		t.Fatal("not an access log")
+	}
+	add := func(after uint64, n int) error { return l.AppendAfter(t.Context(), after, accessData(n), nil) }
+	if err := add(0, 0); err != nil {
+		t.Fatal(err)
+	}
+	for after := 1; after <= 2; after++ {
+		apply := after == 1
+		r.rig.inject(func(Op) (bool, error) { return apply, errLost })
+		if err := add(uint64(after), after); !errors.Is(err, ErrUncertain) {
+			t.Fatalf("a lost acknowledgement: %v", err)
+		}
+		r.rig.inject(nil)
+		for range 2 {
+			if err := add(uint64(after), after); err != nil {
+				t.Fatalf("again: %v", err)
+			}
+		}
+	}
+	for _, after := range []uint64{0, 1, 7} { // two that are taken, one that comes too early
+		if err := add(after, 9); !errors.Is(err, ErrConflict) {
+			t.Errorf("after %d: %v", after, err)
+		}
+	}
+	checkPositions(t, "once each", l.Read(t.Context(), 0), 1, 3)
+	checkPositions(t, "followed", l.Follow(t.Context(), 0), 1, 3)
 }

@@ -23,9 +23,11 @@ const (
 // errRecorderEnded says why nothing is recorded any more.
 var errRecorderEnded = fmt.Errorf("%w: access is not recorded any more", ErrUnavailable)
 
-// AccessAppender is where records go: an [AccessReadWriter].
+// AccessAppender is where records go: an [AccessReadWriter], or a journal in
+// front of it.
 type AccessAppender interface {
-	// Append is that of [AccessReadWriter].
+	// Append is that of [AccessReadWriter]. Behind a journal the position is not
+	// known yet, and 0.
 	Append(ctx context.Context, data []byte, records []domain.Access) (position uint64, err error)
 }
 
@@ -57,10 +59,9 @@ type AccessRecorder struct {
 	logger   *slog.Logger
 	floods   *floods
 
-	queue    chan *waiter
-	ended    chan struct{} // closed when Run is over
-	waiters  sync.Pool     // of *waiter
-	position atomic.Uint64
+	queue   chan *waiter
+	ended   chan struct{} // closed when Run is over
+	waiters sync.Pool     // of *waiter
 }
 
 // waiter is one record that waits to be durable.
@@ -93,10 +94,6 @@ func NewAccessRecorder(log AccessAppender, c AccessRecorderConfig) *AccessRecord
 	r.waiters.New = func() any { return &waiter{done: make(chan error, 1)} }
 	return r
 }
-
-// Position gives the highest position at which a message was acknowledged, 0
-// before the first.
-func (r *AccessRecorder) Position() uint64 { return r.position.Load() }
 
 // Record stores one access; the recorder's clock gives its time where it has
 // none. Nil means durable, or that it is one of a flood of refusals and was
@@ -187,7 +184,7 @@ func (r *AccessRecorder) Run(ctx context.Context) error {
 // next one: with two at once a message is smaller, so there are more of them
 // and all are slower (measured, also where they share a sync).
 func (r *AccessRecorder) pack(ctx context.Context) {
-	m := packed{data: make([]byte, 0, maxAccessMessage)}
+	m := packed{data: make([]byte, 0, MaxAccessMessage)}
 	for {
 		if m.next == nil {
 			select {
@@ -225,7 +222,7 @@ type packed struct {
 // fill packs next and what waits behind it, as far as there is room.
 func (m *packed) fill(queue <-chan *waiter) {
 	for w := m.next; ; {
-		if len(m.data)+len(w.line) > maxAccessMessage {
+		if len(m.data)+len(w.line) > MaxAccessMessage {
 			m.next = w
 			return
 		}
@@ -258,15 +255,7 @@ func (m *packed) records() []domain.Access {
 // append stores a message of count records.
 func (r *AccessRecorder) append(ctx context.Context, data []byte, records []domain.Access, count int) error {
 	begin := r.now()
-	position, err := r.log.Append(ctx, data, records)
-	if err == nil {
-		// Summaries are appended beside the packing goroutine.
-		for old := r.position.Load(); old < position; old = r.position.Load() {
-			if r.position.CompareAndSwap(old, position) {
-				break
-			}
-		}
-	}
+	_, err := r.log.Append(ctx, data, records)
 	if r.observer != nil {
 		r.observer.AccessAppended(count, len(data), r.now().Sub(begin), err)
 	}
@@ -284,7 +273,7 @@ func (r *AccessRecorder) summarise(ctx context.Context, all bool) error {
 		end := begin
 		for ; end < len(due); end++ {
 			before := len(data)
-			if data = appendAccess(data, &due[end].sum); len(data) > maxAccessMessage {
+			if data = appendAccess(data, &due[end].sum); len(data) > MaxAccessMessage {
 				data = data[:before]
 				break
 			}

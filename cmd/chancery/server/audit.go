@@ -12,6 +12,7 @@ import (
 
 	"github.com/chancery-dev/chancery/domain"
 	"github.com/chancery-dev/chancery/eventstore"
+	"github.com/chancery-dev/chancery/eventstore/accessjournal"
 	"github.com/chancery-dev/chancery/kms"
 	"github.com/chancery-dev/chancery/projections/accesslog"
 	"github.com/chancery-dev/chancery/proof"
@@ -22,6 +23,7 @@ import (
 // index, and the signer of both logs.
 type audit struct {
 	access   *eventstore.AccessLog
+	journal  *accessjournal.Journal // in front of access; nil with an external server
 	recorder *eventstore.AccessRecorder
 	index    *accesslog.Store
 	proofs   *eventstore.ProofStore
@@ -51,7 +53,14 @@ func (s *store) openAudit(ctx context.Context) (err error) {
 	if err := s.openSigningKey(ctx); err != nil {
 		return err
 	}
-	s.recorder = eventstore.NewAccessRecorder(s.access, eventstore.AccessRecorderConfig{Now: s.now, Observer: s.metrics, Logger: s.cfg.Logger})
+	var appender eventstore.AccessAppender = s.access
+	if s.embedded != nil {
+		if s.journal, err = accessjournal.Open(ctx, s.cfg.path(journalFile), s.access, accessjournal.Options{Logger: s.cfg.Logger}); err != nil {
+			return err
+		}
+		appender = s.journal
+	}
+	s.recorder = eventstore.NewAccessRecorder(appender, eventstore.AccessRecorderConfig{Now: s.now, Observer: s.metrics, Logger: s.cfg.Logger})
 	if err := s.openIndex(); err != nil { //nolint:contextcheck // opening a file cannot be cut short.
 		return err
 	}
@@ -129,13 +138,20 @@ func firstOrganization(ctx context.Context, log eventstore.Log) (domain.OrgID, e
 
 // Access implements [httpapi.AccessLog].
 func (a *audit) Access(ctx context.Context, q domain.AccessQuery) (domain.AccessPage, error) {
+	waiting, cancel := context.WithTimeout(ctx, indexWait)
+	defer cancel()
+	var behind error
+	if a.journal != nil {
+		behind = a.journal.Flush(waiting)
+	}
 	status, err := a.access.Status(ctx)
 	if err != nil {
 		return domain.AccessPage{}, err
 	}
-	waiting, cancel := context.WithTimeout(ctx, indexWait)
-	defer cancel()
-	if err := a.index.WaitFor(waiting, status.Head); err != nil {
+	if behind == nil {
+		behind = a.index.WaitFor(waiting, status.Head)
+	}
+	if behind != nil {
 		if ctx.Err() != nil {
 			return domain.AccessPage{}, ctx.Err()
 		}
@@ -169,6 +185,11 @@ func (a *audit) registerGauges(r prometheus.Registerer) {
 	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "chancery_access_index_lag_messages", Help: "Messages of the access log that its index has not applied yet.",
 	}, func() float64 { return float64(a.index.Lag()) }))
+	if a.journal != nil {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "chancery_access_journal_bytes", Help: "Access records, in bytes, that wait in the journal for the access log.",
+		}, func() float64 { return float64(a.journal.Backlog()) }))
+	}
 }
 
 func (s *store) logFailure(ctx context.Context, what string, err error) {

@@ -26,11 +26,11 @@ type auditMetrics struct {
 func newAuditMetrics(r prometheus.Registerer) *auditMetrics {
 	m := &auditMetrics{
 		records:    prometheus.NewCounter(prometheus.CounterOpts{Name: "chancery_access_records_total", Help: "Access records made durable."}),
-		failures:   prometheus.NewCounter(prometheus.CounterOpts{Name: "chancery_access_append_failures_total", Help: "Messages of access records that were not acknowledged: what waited for them was answered 503."}),
+		failures:   prometheus.NewCounter(prometheus.CounterOpts{Name: "chancery_access_append_failures_total", Help: "Access records that could not be stored together: what waited for them was answered 503."}),
 		summarised: prometheus.NewCounter(prometheus.CounterOpts{Name: "chancery_access_summarised_total", Help: "Refusals that a summary stands for, in place of a record each."}),
-		appends:    newHistogram(r, "chancery_access_append_duration_seconds", "A message of access records, sent to acknowledged, fsync included."),
+		appends:    newHistogram(r, "chancery_access_append_duration_seconds", "Access records that were stored together, until they were durable."),
 		packed: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "chancery_access_message_records", Help: "Access records in one message.", Buckets: prometheus.ExponentialBuckets(1, 2, 9),
+			Name: "chancery_access_message_records", Help: "Access records that were stored together.", Buckets: prometheus.ExponentialBuckets(1, 2, 9),
 		}),
 		size:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "chancery_checkpoint_size", Help: "Leaves that the newest checkpoint of this node covers."}, []string{"log"}),
 		signed:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "chancery_checkpoint_timestamp_seconds", Help: "When it was signed."}, []string{"log"}),

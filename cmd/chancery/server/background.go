@@ -36,10 +36,11 @@ func (g *group) end() {
 // background is what runs beside the API, in the order in which it ends.
 type background struct {
 	*store
-	hooks   *group // send webhooks; nil until startWebhooks
-	writers *group // append events
-	records *group // appends access records
-	readers *group // follow the logs
+	hooks    *group // send webhooks; nil until startWebhooks
+	writers  *group // append events
+	records  *group // appends access records
+	forwards *group // forwards them to the access log
+	readers  *group // follow the logs
 }
 
 // startBackground follows the logs, records accesses, signs, keeps the key pool,
@@ -47,15 +48,19 @@ type background struct {
 // shows in /readyz.
 func (s *store) startBackground(ctx context.Context, feed *httpapi.Feed) *background {
 	b := &background{store: s}
-	var writing, recording, reading context.Context
+	var writing, recording, forwarding, reading context.Context
 	b.writers, writing = newGroup(ctx)
 	b.records, recording = newGroup(ctx)
+	b.forwards, forwarding = newGroup(ctx)
 	b.readers, reading = newGroup(ctx)
 	b.readers.running.Go(func() { s.logFailure(ctx, "projection", s.state.Run(reading, s.log)) })
 	b.readers.running.Go(func() { s.logFailure(ctx, "index of the access log", s.index.Run(reading, s.access)) })
 	b.readers.running.Go(func() { s.logFailure(ctx, "event feed", feed.Run(reading, s.state)) })
 	b.readers.running.Go(func() { s.follower.Run(reading) })
 	b.records.running.Go(func() { s.logFailure(ctx, "access recorder", s.recorder.Run(recording)) })
+	if s.journal != nil {
+		b.forwards.running.Go(func() { s.logFailure(ctx, "access journal", s.journal.Run(forwarding)) })
+	}
 	b.writers.running.Go(func() { s.logFailure(ctx, "keyring", s.keyring.Run(writing)) })
 	b.writers.running.Go(func() { s.reconciler.Run(writing) })
 	b.writers.running.Go(func() { s.streams.run(writing) })
@@ -84,8 +89,8 @@ func (s *store) caughtUp(ctx context.Context) bool {
 }
 
 // stop ends everything when no request is left: first what writes events, then
-// what records accesses, its own stop as the last one, and what follows the
-// logs when it has seen their ends and they are signed. So after an orderly
+// what records accesses, its own stop as the last one, what forwards the records
+// to the access log, and what follows the logs when it has seen their ends and they are signed. So after an orderly
 // stop every position is covered by a checkpoint. A kill at any moment leaves
 // the newest positions uncovered until the next start.
 func (b *background) stop(ctx context.Context) error {
@@ -96,6 +101,7 @@ func (b *background) stop(ctx context.Context) error {
 	b.writers.end()
 	err := b.record(ctx, domain.AccessStop, "")
 	b.records.end()
+	b.forwards.end()
 	err = errors.Join(err, b.signEnds(ctx))
 	b.readers.end()
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 // and the key files of slotfile.
 const (
 	logDirectory = "jetstream" // of the embedded log
+	journalFile  = "access.journal"
 	stateFile    = "state.db"
 	lockFile     = "lock"
 )

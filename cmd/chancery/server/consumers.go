@@ -15,6 +15,7 @@ import (
 
 	"github.com/chancery-dev/chancery/domain"
 	"github.com/chancery-dev/chancery/eventstore"
+	"github.com/chancery-dev/chancery/eventstore/accessjournal"
 	"github.com/chancery-dev/chancery/eventstore/feed"
 )
 
@@ -221,6 +222,16 @@ func (f *feeds) record(ctx context.Context, detail string) error {
 	log, err := eventstore.OpenAccessLog(ctx, f.broker.conn, options)
 	if err != nil {
 		return err
+	}
+	if f.broker.embedded != nil {
+		// After a crash the journal still has records, which come first.
+		journal, err := accessjournal.Open(ctx, f.cfg.path(journalFile), log, accessjournal.Options{})
+		if err != nil {
+			return err
+		}
+		if err := journal.Close(); err != nil {
+			return err
+		}
 	}
 	recorder := eventstore.NewAccessRecorder(log, eventstore.AccessRecorderConfig{Now: time.Now, Logger: f.cfg.Logger})
 	running, stop := context.WithCancel(ctx)

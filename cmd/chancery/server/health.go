@@ -80,6 +80,9 @@ func (h *health) Ready(ctx context.Context) []httpapi.Unready {
 		errors.Join(h.log.Fault(), h.access.Fault(), h.proofs.Fault()))
 	look("projection", "the projection is not caught up with the log", h.state.Ready())
 	look("access log", "the access log's index does not follow it", h.index.Ready())
+	if h.journal != nil {
+		look("access journal", "access records cannot be stored, or wait for the access log", h.journal.Problem())
+	}
 	look("signer", "the logs cannot be signed", h.signer.Problem())
 	look("feed", "the feed of the consumers does not follow the log", h.follower.Problem())
 	look("streams", "a stream is not configured as it must be", h.streams.problem())

@@ -12,6 +12,7 @@ import (
 
 	"github.com/chancery-dev/chancery/domain"
 	"github.com/chancery-dev/chancery/eventstore"
+	"github.com/chancery-dev/chancery/eventstore/accessjournal"
 	"github.com/chancery-dev/chancery/eventstore/feed"
 	"github.com/chancery-dev/chancery/kms"
 	"github.com/chancery-dev/chancery/projections"
@@ -125,7 +126,8 @@ type FsckReport struct {
 // stopped. It mends nothing: the projection's file stays as it is,
 // byte for byte, and one that the next start would discard is a finding. A
 // missing projection, or one without an event, is no fault: the next start
-// folds it. The error lists what differs.
+// folds it. Nor are access records that a crash left in the journal. The error
+// lists what differs.
 func Fsck(ctx context.Context, cfg Config) (report FsckReport, err error) {
 	err = withState(ctx, cfg, func(b *broker, path string) error {
 		if err := errors.Join(b.log.Verify(ctx), b.keys.Verify(ctx)); err != nil {
@@ -171,6 +173,11 @@ func compareState(ctx context.Context, cfg Config, b *broker, path string) (*uin
 // compareAccess gives the position that was compared, nil for none.
 func compareAccess(ctx context.Context, cfg Config, b *broker) (compared *uint64, err error) {
 	err = withAccess(ctx, cfg, b, func(log *eventstore.AccessLog, c accesslog.Config) error {
+		if b.embedded != nil {
+			if _, err := accessjournal.Inspect(ctx, cfg.path(journalFile), log); err != nil {
+				return err
+			}
+		}
 		position, err := accesslog.CheckFile(ctx, c, log)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):

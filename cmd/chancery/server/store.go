@@ -174,6 +174,9 @@ func (s *store) close() error {
 	if s.index != nil {
 		err = errors.Join(err, s.index.Close())
 	}
+	if s.journal != nil {
+		err = errors.Join(err, s.journal.Close())
+	}
 	return errors.Join(err, s.broker.close())
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/chancery-dev/chancery/domain"
 	"github.com/chancery-dev/chancery/eventstore"
+	"github.com/chancery-dev/chancery/eventstore/accessjournal"
 	"github.com/chancery-dev/chancery/eventstore/feed"
 	"github.com/chancery-dev/chancery/kms"
 	"github.com/chancery-dev/chancery/proof"
@@ -81,6 +82,7 @@ func Verify(ctx context.Context, cfg Config, pinned *proof.LogKey) (VerifyReport
 		err = errors.Join(err, failed)
 		access, failed := l.verifyAccess(ctx)
 		err = errors.Join(err, failed)
+		err = errors.Join(err, l.inspectJournal(ctx))
 		report.Logs = []LogReport{logReport(proof.LogEvents, events), logReport(proof.LogAccess, access)}
 		report.Feed, failed = l.checkFeed(ctx, cfg)
 		err = errors.Join(err, failed)
@@ -228,6 +230,18 @@ func (l *logsToVerify) checkSigningKey(ctx context.Context) error {
 	}
 	seed, err := kms.OpenSigningKey(ctx, provider, l.org, l.record)
 	clear(seed)
+	return err
+}
+
+// inspectJournal notes the access records that a crash left in the journal.
+func (l *logsToVerify) inspectJournal(ctx context.Context) error {
+	if l.embedded == nil {
+		return nil
+	}
+	records, err := accessjournal.Inspect(ctx, l.cfg.path(journalFile), l.access)
+	if records > 0 {
+		l.notes = append(l.notes, fmt.Sprintf("access log: %d records wait in %s and are part of no proof yet: the next start of the server stores them", records, journalFile))
+	}
 	return err
 }
 
