@@ -74,11 +74,6 @@ func StartEmbedded(ctx context.Context, dir string, logger *slog.Logger) (*Embed
 	return StartEmbeddedWith(ctx, dir, EmbeddedOptions{Logger: logger})
 }
 
-// StartListening is [StartEmbedded] with a listener.
-func StartListening(ctx context.Context, dir string, l Listener, logger *slog.Logger) (*Embedded, error) {
-	return StartEmbeddedWith(ctx, dir, EmbeddedOptions{Listener: &l, Logger: logger})
-}
-
 // EmbeddedOptions are those of [StartEmbeddedWith].
 type EmbeddedOptions struct {
 	Listener *Listener // nil: without

@@ -102,7 +102,7 @@ func startListening(t testing.TB, dir string, consumers ...Consumer) (*eventstor
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := eventstore.StartListening(t.Context(), dir, l, logger(t))
+	e, err := eventstore.StartEmbeddedWith(t.Context(), dir, eventstore.EmbeddedOptions{Listener: &l, Logger: logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

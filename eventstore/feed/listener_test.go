@@ -85,7 +85,7 @@ func TestListenerTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := eventstore.StartListening(t.Context(), t.TempDir(), l, logger(t))
+	e, err := eventstore.StartEmbeddedWith(t.Context(), t.TempDir(), eventstore.EmbeddedOptions{Listener: &l, Logger: logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestListenerRefusals(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, err := eventstore.StartListening(t.Context(), t.TempDir(), l, logger(t))
+		e, err := eventstore.StartEmbeddedWith(t.Context(), t.TempDir(), eventstore.EmbeddedOptions{Listener: &l, Logger: logger(t)})
 		if err == nil {
 			t.Errorf("%q: it started", address)
 			_ = e.Shutdown()
@@ -127,7 +127,7 @@ func TestListenerRefusals(t *testing.T) {
 		t.Errorf("a name with a wildcard: %v", err)
 	}
 	bad := eventstore.Listener{Address: "127.0.0.1:0", Accounts: "accounts {"}
-	if e, err := eventstore.StartListening(t.Context(), t.TempDir(), bad, logger(t)); err == nil {
+	if e, err := eventstore.StartEmbeddedWith(t.Context(), t.TempDir(), eventstore.EmbeddedOptions{Listener: &bad, Logger: logger(t)}); err == nil {
 		t.Error("accounts without an end: it started")
 		_ = e.Shutdown()
 	}

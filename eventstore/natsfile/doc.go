@@ -23,6 +23,9 @@
 //     that is known to have been durable.
 //  6. Only the nats-server version that this package was written for is used.
 //
+// Many durable messages are read from the files, too: [Stream.Read] beside the
+// server, [Messages] without one.
+//
 // Not here: the server itself and what its messages mean (eventstore).
 //
 // Sources: filestore.go of nats-server 2.15; HighwayHash (Alakuijala, Cox and

@@ -36,7 +36,7 @@ func TestMessages(t *testing.T) {
 	if want := []string{"1 test.1 100", "3 test.3 100", "9 test.t 0"}; fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	for range Messages(t.TempDir(), stream) {
-		t.Error("a message of no stream")
+	for m, err := range Messages(t.TempDir(), stream) {
+		t.Errorf("no stream: %+v, %v", m, err)
 	}
 }
