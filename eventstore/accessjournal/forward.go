@@ -91,12 +91,14 @@ func (j *Journal) forward(ctx context.Context) error {
 	batch, position := slices.Clone(j.waiting[:j.sending]), j.position
 	j.mu.Unlock()
 
-	j.merged = j.merged[:0]
-	var records []domain.Access
-	known := true // what the log would read from the message
+	count, known := 0, true // known: what the log would read from the message
 	for _, e := range batch {
-		j.merged = append(j.merged, e.data()...)
-		records, known = append(records, e.records...), known && e.records != nil
+		count, known = count+len(e.records), known && e.records != nil
+	}
+	j.merged = j.merged[:0]
+	records := make([]domain.Access, 0, count)
+	for _, e := range batch {
+		j.merged, records = append(j.merged, e.data()...), append(records, e.records...)
 	}
 	if !known {
 		records = nil
