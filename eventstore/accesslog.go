@@ -184,6 +184,9 @@ func (l *AccessLog) append(ctx context.Context, data []byte, records []domain.Ac
 		if !l.nc.IsConnected() {
 			return fmt.Errorf("%w: not connected", ErrUnavailable)
 		}
+		if err := l.Fault(); err != nil {
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
 		ack, err := l.js.PublishMsg(ctx, &nats.Msg{Subject: accessSubject, Data: data}, append(expect, jetstream.WithExpectStream(l.config.Name))...)
 		if err != nil {
 			return err

@@ -31,8 +31,11 @@ func TestFailedSyncIsUncertain(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	failing.Store(false)
-	if _, err := l.Append(t.Context(), secretStream("t"), 0, fieldSet(3, 1)); !errors.Is(err, ErrUncertain) || !errors.Is(l.Fault(), broken) {
+	if _, err := l.Append(t.Context(), secretStream("t"), 0, fieldSet(3, 1)); !errors.Is(err, ErrUnavailable) || !errors.Is(l.Fault(), broken) {
 		t.Errorf("after the disk lost something: %v, fault %v", err, l.Fault())
+	}
+	if s, err := l.Status(t.Context()); err != nil || s.Stored != 2 {
+		t.Errorf("a log that had a fault stores more: %+v, %v", s, err)
 	}
 	nc.Close()
 	if err := e.Shutdown(); !errors.Is(err, broken) {

@@ -26,6 +26,9 @@ func (b *jetStreamBroker) send(ctx context.Context, w write, attempt int) (uint6
 		if !b.nc.IsConnected() {
 			return fmt.Errorf("%w: not connected", ErrUnavailable)
 		}
+		if err := b.Fault(); err != nil && attempt == 1 {
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
 		var err error
 		switch {
 		case w.first:

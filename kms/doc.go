@@ -36,6 +36,8 @@
 //     ciphertext v1, field values, records.
 //  11. A torn slot of a key file is erased only while every living secret has
 //     its whole keys, by a projection that has applied the whole log.
+//  12. An org key that was lost is not made anew while a secret key names its
+//     organization.
 //
 // Not here: who may ask (domain, httpapi), where keys are stored (kms/slotfile
 // and eventstore implement [KeyStore]), which keys are claimed, which live and

@@ -2,6 +2,7 @@ package kms
 
 import (
 	"crypto/cipher"
+	"fmt"
 
 	"github.com/oklog/ulid/v2"
 
@@ -25,6 +26,9 @@ type eventKey struct {
 	event ulid.ULID // zero: there is none
 	key   key
 }
+
+// Format prints [domain.Redacted], whatever the verb.
+func (eventKey) Format(f fmt.State, _ rune) { redact(f) }
 
 // newFieldCipher leaves in k the event's key, if it does not have it already.
 func newFieldCipher(k *secretKey, event ulid.ULID) (fieldCipher, error) {

@@ -96,7 +96,7 @@ func New(cfg Config) (*Keyring, error) {
 		handOuts: newHandOuts(cfg.OpenMintsPerAgent, cfg.OpenMints),
 	}
 	k.orgs = &orgKeys{
-		store: cfg.Store, provider: cfg.Provider, source: &k.source,
+		store: cfg.Store, provider: cfg.Provider, source: &k.source, used: map[domain.OrgID]struct{}{},
 		cache: newCache[orgKeyName](max(1, cfg.CacheSize/16), func(o *orgKey) { clear(o.key[:]) }),
 	}
 	k.secrets = &secretKeys{

@@ -47,7 +47,8 @@ type KeyStore interface {
 	// SecretKey gives a secret key, or ErrKeyNotFound.
 	SecretKey(ctx context.Context, kekID string) (StoredKey, error)
 	// EraseSecretKey overwrites every stored copy of the key, durable on nil.
-	// nil also when there is none.
+	// nil also when there is none, and ErrUnavailable while torn slots may hold
+	// what is left of it.
 	EraseSecretKey(ctx context.Context, kekID string) error
 	// SecretKeys gives every stored secret key with a sequence above after,
 	// in sequence order, as of some moment after the call.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"sync/atomic"
 
 	"github.com/chancery-dev/chancery/domain"
@@ -19,6 +20,9 @@ type orgKey struct {
 	generation uint32
 	key        key
 }
+
+// Format prints [domain.Redacted], whatever the verb.
+func (orgKey) Format(f fmt.State, _ rune) { redact(f) }
 
 func (o orgKey) id() string { return orgKeyID(o.generation) }
 
@@ -38,6 +42,11 @@ type orgKeys struct {
 	// the highest sequence it saw in the store. Their sum is above what any
 	// one org key wrapped.
 	wraps, stored atomic.Uint64
+
+	// used are the organizations that secret keys up to a sequence name.
+	usedMu sync.Mutex
+	used   map[domain.OrgID]struct{}
+	usedTo uint64
 }
 
 // orgKeyID is the id of an org key. It follows from the generation alone, so
@@ -50,6 +59,19 @@ func (o *orgKeys) current(ctx context.Context, org domain.OrgID) (orgKey, error)
 	return o.cache.get(ctx, orgKeyName{org: org}, func(ctx context.Context) (orgKey, error) {
 		r, err := o.newest(ctx, org)
 		if !errors.Is(err, ErrKeyNotFound) {
+			if err != nil {
+				return orgKey{}, err
+			}
+			return o.unwrap(ctx, r)
+		}
+		// Another key of a lost one's id would hide the loss, and could open
+		// nothing that the lost one wrapped.
+		if used, err := o.inUse(ctx, org); err != nil {
+			return orgKey{}, err
+		} else if used {
+			if r, err = o.newest(ctx, org); errors.Is(err, ErrKeyNotFound) { // not another node's new one
+				err = fmt.Errorf("kms: the org key of %s, which wrapped secret keys: %w", org, errOrgKeyMissing)
+			}
 			if err != nil {
 				return orgKey{}, err
 			}
@@ -92,6 +114,24 @@ func (o *orgKeys) byGeneration(ctx context.Context, org domain.OrgID, generation
 // errOrgKeyMissing is apart from ErrKeyNotFound: an org key is never erased,
 // so its absence is a damaged store and no answer to a client.
 var errOrgKeyMissing = errors.New("it is not in the key store")
+
+// inUse reports whether a stored secret key is of the organization. Each key is
+// read once.
+func (o *orgKeys) inUse(ctx context.Context, org domain.OrgID) (bool, error) {
+	o.usedMu.Lock()
+	defer o.usedMu.Unlock()
+	for stored, err := range o.store.SecretKeys(ctx, o.usedTo) {
+		if err != nil {
+			return false, fmt.Errorf("kms: reading secret keys: %w", err)
+		}
+		if r, err := decodeSecretKeyRecord(stored.Record); err == nil {
+			o.used[r.org] = struct{}{}
+		}
+		o.usedTo = stored.Sequence
+	}
+	_, ok := o.used[org]
+	return ok, nil
+}
 
 func (o *orgKeys) newest(ctx context.Context, org domain.OrgID) (orgKeyRecord, error) {
 	var newest orgKeyRecord

@@ -36,10 +36,14 @@ func (s *Store) help(position uint64) {
 			return // Run waits until there is room
 		}
 		batch := s.recent.Recent(s.mark.position)
-		if len(batch) == 0 || s.applyLocked(batch) != nil {
+		if len(batch) == 0 {
 			return
 		}
-		s.helped = s.mark.position
+		err := s.applyLocked(batch)
+		s.helped = s.mark.position // also where only a part could be applied
+		if err != nil {
+			return
+		}
 	}
 }
 

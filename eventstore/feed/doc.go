@@ -13,7 +13,8 @@
 //  3. A feed that may differ from the log (after an unclean stop of the
 //     machine, with a gap, with another record at either end) is made anew,
 //     and each consumer goes on at its last known acknowledged position or
-//     before it. A crash at any step of that is healed by the next start.
+//     before it, and never beyond the log. A crash at any step of that is
+//     healed by the next start.
 //  4. A feed that is ahead of the log is evidence of a loss. It is never
 //     removed, and the follower refuses to go on.
 //  5. A consumer is given one event at a time, in the order of the log.

@@ -10,62 +10,78 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// wanted lists the consumers that must have a durable, each with the furthest
-// acknowledged position that the stream or the node's file knows. Both are
-// true: a consumer acknowledged up to there at some time.
-func (f *Follower) wanted(there []Status) ([]Place, error) {
+// wanted lists the consumers that must have a durable, each with its
+// acknowledged position.
+//
+// With the embedded server that is the furthest that the stream or the node's
+// file knows: both are true, and this node alone writes the file. On another
+// server the file may be old, so what the stream says counts. The file adds the
+// consumers that the stream does not have while making says that some may be
+// missing there.
+func (f *Follower) wanted(there []Status, making bool) (wanted []Place, err error) {
 	kept, err := ReadPlaces(f.cfg.Path)
 	if err != nil {
 		return nil, err
 	}
-	var wanted []Place
-	switch {
-	case f.cfg.Embedded:
-		for _, c := range f.cfg.Consumers {
-			wanted = append(wanted, Place{Consumer: c})
-		}
-	case there != nil:
-		for _, s := range there {
-			wanted = append(wanted, Place{Consumer: s.Consumer})
-		}
-	default:
-		wanted = slices.Clone(kept)
-	}
-	known := slices.Clone(kept)
+	known := make([]Place, 0, len(there)+len(kept))
 	for _, s := range there {
 		known = append(known, Place{Consumer: s.Consumer, Acknowledged: s.Acknowledged})
 	}
-	for i := range wanted {
-		for _, k := range known {
-			// Another user of the name is another consumer.
-			if k.Name == wanted[i].Name && k.User == wanted[i].User {
-				wanted[i].Acknowledged = max(wanted[i].Acknowledged, k.Acknowledged)
+	if !f.cfg.Embedded {
+		for _, k := range kept {
+			if making && !slices.ContainsFunc(known, func(p Place) bool { return p.Name == k.Name }) {
+				known = append(known, k)
 			}
 		}
+		return known, nil
+	}
+	known = append(known, kept...)
+	for _, c := range f.cfg.Consumers {
+		p := Place{Consumer: c}
+		for _, k := range known {
+			if k.Name == c.Name && k.User == c.User { // another user of the name is another consumer
+				p.Acknowledged = max(p.Acknowledged, k.Acknowledged)
+			}
+		}
+		wanted = append(wanted, p)
 	}
 	return wanted, nil
+}
+
+// place returns what wanted does, nobody beyond the end of the log, and keeps
+// it in the node's file: a place that the log has lost would take the consumer
+// past new events later. The caller holds places.
+//
+// A crash leaves the old file or the new one, and the next start does it again.
+func (f *Follower) place(ctx context.Context, there []Status, making bool, head uint64) ([]Place, error) {
+	wanted, err := f.wanted(there, making)
+	if err != nil {
+		return nil, err
+	}
+	for i, p := range wanted {
+		if p.Acknowledged > head {
+			f.cfg.Logger.WarnContext(ctx, "a consumer has acknowledged events that the log does not have",
+				slog.String("consumer", p.Name), slog.Uint64("acknowledged", p.Acknowledged), slog.Uint64("head", head))
+			wanted[i].Acknowledged = head
+		}
+	}
+	return wanted, writeFile(f.cfg.Path, wanted)
 }
 
 // restore adds what the stream lacks.
 func (f *Follower) restore(ctx context.Context, head uint64) error {
 	f.places.Lock()
 	defer f.places.Unlock()
-	wanted, err := f.wanted(nil)
+	wanted, err := f.place(ctx, nil, true, head)
 	if err != nil {
 		return err
 	}
-	return f.restorePlaces(ctx, wanted, head)
+	return f.restorePlaces(ctx, wanted)
 }
 
-// restorePlaces adds the durables that are missing. Nobody goes on behind the
-// end of the log.
-func (f *Follower) restorePlaces(ctx context.Context, wanted []Place, head uint64) error {
+// restorePlaces adds the durables that are missing.
+func (f *Follower) restorePlaces(ctx context.Context, wanted []Place) error {
 	for _, p := range wanted {
-		if p.Acknowledged > head {
-			f.cfg.Logger.WarnContext(ctx, "a consumer has acknowledged events that the log does not have",
-				slog.String("consumer", p.Name), slog.Uint64("acknowledged", p.Acknowledged), slog.Uint64("head", head))
-			p.Acknowledged = head
-		}
 		if err := f.addAt(ctx, p.Consumer, p.Acknowledged); err != nil {
 			return err
 		}
@@ -108,7 +124,7 @@ func (f *Follower) copyOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	now, err := f.wanted(there)
+	now, err := f.wanted(there, false)
 	if err != nil || slices.EqualFunc(kept, now, samePlace) {
 		return err
 	}

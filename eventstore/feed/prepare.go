@@ -27,22 +27,25 @@ func (f *Follower) prepare(ctx context.Context) (last uint64, ok bool, err error
 		return 0, false, err
 	}
 	if missing {
-		wanted, err := f.wanted(nil)
+		wanted, err := f.wanted(nil, true)
 		if err != nil || len(wanted) == 0 {
 			return 0, false, err
 		}
 	} else if err := f.verify(info.Config); err != nil {
 		return 0, false, err
-	} else if f.cfg.Embedded && len(f.cfg.Consumers) == 0 {
-		return 0, false, f.Drop(ctx) // the last consumer was removed
 	}
 	status, err := f.cfg.Log.Status(ctx)
-	if err != nil {
+	switch {
+	case err != nil:
 		return 0, false, err
-	}
-	if missing {
+	case missing:
 		info, err = f.remake(ctx, nil, status.Head, "there is none")
-	} else {
+	case info.State.LastSeq > status.Head:
+		return 0, false, fmt.Errorf("%w: the feed has position %d and the log ends at %d. Events that consumers were given are lost: "+
+			"restore the log, or remove the stream %s to accept the loss", ErrAhead, info.State.LastSeq, status.Head, Stream)
+	case f.cfg.Embedded && len(f.cfg.Consumers) == 0:
+		return 0, false, f.Drop(ctx) // the last consumer was removed
+	default:
 		info, err = f.trust(ctx, info, status.Head)
 	}
 	if err != nil {
@@ -57,10 +60,6 @@ func (f *Follower) prepare(ctx context.Context) (last uint64, ok bool, err error
 // trust returns the stream's state once the stream agrees with the log and has
 // all consumers, anew if it must be.
 func (f *Follower) trust(ctx context.Context, info *jetstream.StreamInfo, head uint64) (*jetstream.StreamInfo, error) {
-	if info.State.LastSeq > head {
-		return nil, fmt.Errorf("%w: the feed has position %d and the log ends at %d. Events that consumers were given are lost: "+
-			"restore the log, or remove the stream %s to accept the loss", ErrAhead, info.State.LastSeq, head, Stream)
-	}
 	reason, err := f.distrust(ctx, info, head)
 	if err != nil {
 		return nil, err
@@ -205,16 +204,15 @@ func (f *Follower) remake(ctx context.Context, info *jetstream.StreamInfo, head 
 		return nil, err
 	}
 	var there []Status
+	making := info == nil
 	if info != nil {
+		_, making = info.Config.Metadata[makingKey]
 		if there, err = f.listOf(ctx, info.Created); err != nil {
 			return nil, err
 		}
 	}
-	wanted, err := f.wanted(there)
-	if err != nil {
-		return nil, err
-	}
-	if err := errors.Join(writeFile(f.cfg.Path, wanted), f.reached(stepKept)); err != nil { // (2)
+	wanted, err := f.place(ctx, there, making, head)
+	if err := errors.Join(err, f.reached(stepKept)); err != nil { // (2)
 		return nil, err
 	}
 	f.cfg.Logger.InfoContext(ctx, "the feed is made anew", slog.String("reason", reason), slog.Uint64("first", first), slog.Int("consumers", len(wanted)))
@@ -233,7 +231,7 @@ func (f *Follower) remake(ctx context.Context, info *jetstream.StreamInfo, head 
 	if !empty(made) { // the next round begins again
 		return nil, fmt.Errorf("%w: the server did not delete the stream %s", eventstore.ErrUnavailable, Stream)
 	}
-	if err := errors.Join(f.restorePlaces(ctx, wanted, head), f.reached(stepRestored)); err != nil { // (5)
+	if err := errors.Join(f.restorePlaces(ctx, wanted), f.reached(stepRestored)); err != nil { // (5)
 		return nil, err
 	}
 	return made, f.settle(ctx, made) // (6)

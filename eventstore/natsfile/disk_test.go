@@ -78,6 +78,9 @@ func (d *disk) sync(f *os.File) error {
 		return err
 	}
 	if d.broken {
+		if !info.IsDir() {
+			d.track(f.Name(), info) // its number is not used again
+		}
 		return errDisk
 	}
 	if info.IsDir() {

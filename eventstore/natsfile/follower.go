@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 )
 
 // readSize is how much of a block is read at once. A record that is longer
@@ -31,11 +32,22 @@ type follower struct {
 	unnamed bool
 }
 
-// begin makes durable what is there and goes to the newest record.
-func (f *follower) begin() error {
+// syncAll makes durable what is there. The server made the directories above the
+// stream's without an fsync.
+func (f *follower) syncAll() error {
 	if err := syncTree(streamDir(f.dir, f.stream), f.fsync); err != nil {
 		return err
 	}
+	for above := streamsDir(f.dir); above != filepath.Dir(filepath.Dir(f.dir)); above = filepath.Dir(above) {
+		if err := syncPath(above, f.fsync); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// begin goes to the newest record. Everything that is there is durable.
+func (f *follower) begin() error {
 	all, err := blocks(f.dir, f.stream)
 	if err != nil || len(all) == 0 {
 		return err

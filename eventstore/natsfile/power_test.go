@@ -24,7 +24,7 @@ type powerTest struct {
 	// durable is the highest position of which somebody was told.
 	durable atomic.Uint64
 	mu      sync.Mutex
-	crashes int
+	crashes atomic.Int64
 	torn    int // findings that had to be cut off
 }
 
@@ -63,11 +63,14 @@ func (p *powerTest) moment() {
 	}
 	defer os.RemoveAll(root)
 	p.disk.crash(p.rng, root)
-	p.crashes++
+	p.crashes.Add(1)
 	if err := p.look(root, durable); err != nil {
 		p.t.Errorf("after a power loss with position %d durable: %v", durable, err)
 	}
 }
+
+// end waits for the moment that is looked at. There is none after it.
+func (p *powerTest) end() { p.mu.Lock() }
 
 // look starts what a power loss left, and appends to it.
 func (p *powerTest) look(root string, durable uint64) error {
@@ -133,7 +136,7 @@ func anotherBoot(t *testing.T, dir string) {
 func TestPowerLoss(t *testing.T) {
 	for _, tc := range []struct {
 		name            string
-		callers, each   int
+		callers, each   int // each appends at least so often, and until there were the crashes
 		group, size     int // messages that are published before one wait, and their length
 		chance, crashes int
 	}{
@@ -146,7 +149,7 @@ func TestPowerLoss(t *testing.T) {
 			var callers sync.WaitGroup
 			for range tc.callers {
 				callers.Go(func() {
-					for range tc.each {
+					for n := 0; n < tc.each || p.crashes.Load() < int64(tc.crashes); n++ {
 						var sequence uint64
 						var err error
 						for range tc.group {
@@ -166,10 +169,8 @@ func TestPowerLoss(t *testing.T) {
 				})
 			}
 			callers.Wait()
-			t.Logf("%d power losses, %d torn ends cut off", p.crashes, p.torn)
-			if p.crashes < tc.crashes {
-				t.Errorf("%d power losses", p.crashes)
-			}
+			p.end()
+			t.Logf("%d power losses, %d torn ends cut off", p.crashes.Load(), p.torn)
 			if all, err := blocks(p.dir, stream); err != nil || tc.size > 1<<20 && len(all) < 5 {
 				t.Errorf("%d blocks, %v", len(all), err)
 			}
@@ -208,8 +209,9 @@ func TestPowerLossWithExpiry(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d power losses, %d torn ends cut off", p.crashes, p.torn)
-	if p.crashes < 10 || p.state().FirstSeq == 1 {
-		t.Errorf("%d power losses, %+v", p.crashes, p.state())
+	p.end()
+	t.Logf("%d power losses, %d torn ends cut off", p.crashes.Load(), p.torn)
+	if p.crashes.Load() < 10 || p.state().FirstSeq == 1 {
+		t.Errorf("%d power losses, %+v", p.crashes.Load(), p.state())
 	}
 }

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -47,6 +50,9 @@ type Options struct {
 	Sync func(*os.File) error
 }
 
+// keepDirectory takes what [Open] cuts off with sound records in it.
+const keepDirectory = "cut"
+
 // Store is the directory of one embedded server. Safe for concurrent use.
 type Store struct {
 	dir     string
@@ -79,8 +85,9 @@ const (
 //     them, or, where neither the machine went down nor there was a fault, the
 //     newest two of each stream.
 //
-// A torn end of the newest block is cut off. Other harm is an error that is
-// [Findings], and nothing is changed.
+// A torn end of the newest block is cut off: see [Store.CutOff]. Where there are
+// sound records in it, it goes into a new file below the directory's "cut".
+// Other harm is an error that is [Findings], and nothing is changed.
 func Open(dir string, o Options) (*Store, error) {
 	if o.Sync == nil {
 		o.Sync = (*os.File).Sync
@@ -128,7 +135,7 @@ func (s *Store) heal(last mark) error {
 		return harm
 	}
 	for _, f := range inspection.Findings {
-		if err := cutEnd(s.dir, f, s.options.Sync); err != nil {
+		if err := s.cutEnd(f); err != nil {
 			return fmt.Errorf("natsfile: cutting off the end of %s: %w", f.Stream, err)
 		}
 		s.cut = append(s.cut, f)
@@ -151,6 +158,15 @@ func (s *Store) heal(last mark) error {
 		}
 	}
 	return nil
+}
+
+// cutEnd cuts off a torn end. Where it has sound records, damage to a message
+// that was durable looks the same: what was cut off is kept.
+func (s *Store) cutEnd(f *Finding) error {
+	if f.Through > 0 {
+		return cut(s.dir, f, filepath.Join(s.dir, keepDirectory), s.options.Sync)
+	}
+	return cutEnd(s.dir, f, s.options.Sync)
 }
 
 // Ended returns how the last run before this one ended.
@@ -178,6 +194,10 @@ func (s *Store) Stream(ctx context.Context, name string, head uint64, maxAge tim
 	stream = &Stream{name: name, store: s, follower: follower{
 		dir: s.dir, stream: name, fsync: s.options.Sync, chain: chain{rules: rules},
 	}}
+	if err := stream.follower.syncAll(); err != nil {
+		s.noteFaults(name)
+		return nil, fmt.Errorf("natsfile: fsync failed: %w", err)
+	}
 	if err := stream.follower.begin(); err != nil {
 		stream.follower.close()
 		return nil, fmt.Errorf("natsfile: %w", err)
@@ -231,39 +251,56 @@ func (s *Store) noteRegularly(stream *Stream, interval time.Duration) {
 	}
 }
 
-// noteFault notes in the directory how far a stream is to be believed. That the
-// note could not be made durable changes nothing: after a crash of the machine
-// the kernel's memory, which it warns of, is gone too.
+// noteFault notes in the directory how far a stream is to be believed. Where the
+// note cannot be fsynced either, it is written without: the next process on this
+// machine needs it, and after a crash of the machine the kernel's memory, which
+// it warns of, is gone too.
 func (s *Store) noteFault(stream string, durable uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mark.faulted[stream] = durable
-	_ = s.mark.write(s.dir, s.options.Sync)
+	s.writeFaults()
+}
+
+// noteFaults notes streams of which all that is known is what was noted before.
+func (s *Store) noteFaults(streams ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range streams {
+		s.mark.faulted[name] = max(s.mark.faulted[name], s.mark.durable[name])
+	}
+	s.writeFaults()
+}
+
+// writeFaults writes the mark, if need be without an fsync. mu is held.
+func (s *Store) writeFaults() {
+	if s.mark.write(s.dir, s.options.Sync) != nil {
+		_ = s.mark.write(s.dir, func(*os.File) error { return nil })
+	}
 }
 
 // Close makes everything durable that the server wrote, and notes it. The
-// server must have ended. After an error, and after a fault of a stream, the
-// next [Open] finds a run that did not end in order.
+// server must have ended. Who still waits gets an error. After an error, and
+// after a fault of a stream, the next [Open] finds a run that did not end in
+// order. It is called once.
 func (s *Store) Close() error {
-	s.mu.Lock()
-	select {
-	case <-s.ended:
-	default:
-		close(s.ended)
-	}
-	s.mu.Unlock()
+	close(s.ended)
 	s.notes.Wait()
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	streams := slices.Collect(maps.Values(s.streams))
+	s.mu.Unlock()
 	var faults []error
-	for _, stream := range s.streams {
-		faults = append(faults, stream.Fault())
-		stream.follower.close()
+	for _, stream := range streams {
+		faults = append(faults, stream.end())
 	}
-	if err := errors.Join(faults...); err != nil {
-		return errors.Join(err, s.mark.write(s.dir, s.options.Sync))
+	if len(s.mark.faulted) > 0 {
+		return errors.Join(errors.Join(faults...), s.mark.write(s.dir, s.options.Sync))
 	}
 	if err := syncTree(streamsDir(s.dir), s.options.Sync); err != nil {
+		for _, stream := range streams {
+			s.mark.durable[stream.name] = stream.Durable()
+		}
+		s.noteFaults(slices.Collect(maps.Keys(s.options.Streams))...)
 		return fmt.Errorf("natsfile: fsync failed: %w", err)
 	}
 	return removeMark(s.dir, s.options.Sync)

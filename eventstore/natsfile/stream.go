@@ -2,6 +2,7 @@ package natsfile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -10,6 +11,9 @@ import (
 // pollInterval is between two reads of a block that does not have an
 // acknowledged message yet.
 const pollInterval = time.Millisecond
+
+// errClosed is the fault of every stream of a closed store.
+var errClosed = errors.New("natsfile: the store is closed")
 
 // Stream makes one stream's messages durable. Callers who come while an fsync
 // is running share the next one. Safe for concurrent use.
@@ -101,9 +105,14 @@ func (s *Stream) advance(ctx context.Context, position uint64) error {
 		if reached {
 			break
 		}
-		if !pause(ctx, pollInterval) {
+		select {
+		case <-ctx.Done():
 			fault = nil
 			return ctx.Err()
+		case <-s.store.ended:
+			fault = nil
+			return errClosed
+		case <-time.After(pollInterval):
 		}
 	}
 	if err := s.follower.sync(); err != nil {
@@ -136,14 +145,21 @@ func (s *Stream) fail(fault error) {
 	}
 }
 
-// pause waits. false: ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
+// end waits for the caller that syncs, lets go of the files and returns the
+// fault, if there was one. No position becomes durable after it.
+func (s *Stream) end() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.busy != nil {
+		busy := s.busy
+		s.mu.Unlock()
+		<-busy
+		s.mu.Lock()
 	}
+	s.follower.close()
+	if s.fault != nil {
+		return s.fault
+	}
+	s.fault = errClosed
+	return nil
 }

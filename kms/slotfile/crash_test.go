@@ -411,3 +411,29 @@ func TestAFailedWriteIsNotFinal(t *testing.T) {
 		t.Errorf("%v, torn %v, %v", err, m.store.Torn(), m.store.TornOrgKeys())
 	}
 }
+
+// Invariant 2 at the end of a file that a crash cut off in the middle of a slot
+// while it grew: no byte of the key that was never acknowledged is left there.
+func TestAFileCutInTheMiddleOfASlot(t *testing.T) {
+	m := newMachine(t, 64, 1)
+	if err := m.start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.create(); err != nil {
+		t.Fatal(err)
+	}
+	rec := record()
+	cut := slices.Concat(m.keys.durable, slot{sequence: 9, kek: domain.KekID{9}, record: rec}.encode()[:192])
+	m.crash()
+	m.keys = newDisk(m.power, 64, cut)
+	if err := m.start(); err != nil {
+		t.Fatal(err)
+	}
+	m.check()
+	if err := m.store.EraseSecretKey(noContext(), domain.KekID{9}.String()); err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(m.keys.durable, rec[:100]) {
+		t.Error("bytes of a key are left behind the last slot")
+	}
+}

@@ -136,6 +136,9 @@ func (s *Store) begin(rewrite bool) error {
 			return err
 		}
 	}
+	if err := s.clearTail(); err != nil {
+		return err
+	}
 	// The mark is durable before the first slot is written. A crash before
 	// leaves the older header, and nothing that it would be wrong about.
 	s.header.open, s.header.ceiling = true, s.last+s.o.reserve
@@ -150,6 +153,24 @@ func (s *Store) begin(rewrite bool) error {
 	return s.zero(numbers)
 }
 
+// clearTail overwrites what lies behind the last whole slot: a crash cut the file
+// off there while it grew, so no key in it was ever acknowledged. It is durable
+// with the header that follows.
+func (s *Store) clearTail() error {
+	size, err := s.keys.Size()
+	if err != nil {
+		return fmt.Errorf("slotfile: %w", err)
+	}
+	end := slotOffset(uint32(len(s.sequences))) //nolint:gosec // a file of 2^32 slots has 1 TiB.
+	if size <= end {
+		return nil
+	}
+	if _, err := s.keys.WriteAt(make([]byte, size-end), end); err != nil {
+		return fmt.Errorf("slotfile: clearing the end of %s: %w", KeysFile, err)
+	}
+	return nil
+}
+
 // writeHeader writes the header into the slot that holds the older one.
 func (s *Store) writeHeader() error {
 	s.header.count++
@@ -160,9 +181,15 @@ func (s *Store) writeHeader() error {
 	return nil
 }
 
-// Close closes both files. No call may be in flight. Without it, the next Open
-// takes the stop for an unclean one.
+// Close closes both files. A write that is in flight is made durable, or fails.
+// Without it, the next Open takes the stop for an unclean one.
 func (s *Store) Close() error {
+	// Nothing is written between the last fsync and the end: what says that the
+	// files were closed in order would not be true of it.
+	s.orgs.appending.Lock()
+	defer s.orgs.appending.Unlock()
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	var err error
 	if !s.o.readOnly && s.latch.failed() == nil {
 		// The mark goes after everything before it is durable.

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/chancery-dev/chancery/domain"
+	"github.com/chancery-dev/chancery/kms"
 )
 
 var errReadOnly = errors.New("slotfile: the key files are open for reading only")
@@ -110,6 +111,9 @@ func (s *Store) grow() error {
 // EraseSecretKey implements [kms.KeyStore]: it overwrites the key's slot with
 // zeros. Reads no longer find the key once that began.
 //
+// While there are torn slots, the erasure of a key that is in none of the whole
+// ones is refused with [kms.ErrUnavailable]. [Store.EraseTorn] settles that.
+//
 // A crash before the fsync leaves the key, a torn slot, or a free one. The
 // reconciler repeats the erasure of a deleted secret's key until the log has
 // key.destroyed; the next sweep repeats that of an unclaimed key.
@@ -148,6 +152,11 @@ func (s *Store) zeroKey(kek domain.KekID) (numbers []uint32, wait bool, err erro
 	// The index comes first: a read that meets zeros in the slot looks into the
 	// index again.
 	numbers, restore := s.remove(kek)
+	if len(numbers) == 0 && s.erasing[kek] == 0 && len(s.Torn()) > 0 {
+		// A crash may have cut an earlier erasure of the key: which key a torn
+		// slot held cannot be known.
+		return nil, false, fmt.Errorf("%w: damaged slots of %s may hold what is left of key %s", kms.ErrUnavailable, KeysFile, kek)
+	}
 	if err := s.writeZeros(numbers); err != nil {
 		restore()
 		return nil, false, err

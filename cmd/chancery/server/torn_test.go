@@ -101,7 +101,9 @@ func TestRepairAfterAPowerLoss(t *testing.T) {
 						t.Fatalf("%+v", report)
 					}
 					f := report.Findings[0]
-					if f.Log != log || f.Position != h.position(p, stream) || f.Torn != h.torn || f.Durable > p.known[stream] || f.Durable < p.known[stream] && stream != eventstore.ProofStream || f.Cut != (h.torn && !dryRun) || f.Bytes == 0 && !h.log {
+					// The proofs are their own witness: with a message less, less is known.
+					known := f.Durable == p.known[stream] || stream == eventstore.ProofStream && f.Durable > 0 && f.Durable < p.known[stream]
+					if f.Log != log || f.Position != h.position(p, stream) || f.Torn != h.torn || !known || f.Cut != (h.torn && !dryRun) || f.Bytes == 0 && !h.log {
 						t.Errorf("%+v", f)
 					}
 					if dryRun && (!sameFiles(t, p.Config, before) || len(names(t, p.Data)) != len(there)) {
