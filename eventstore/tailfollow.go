@@ -16,11 +16,12 @@ func (l *reader[T]) follow(ctx context.Context, after uint64, yield func(T, erro
 	}
 	var none T
 	f := tailFollower[T]{log: l, last: after, yield: yield}
+	told := "" // a fault of the files stays for ever
 	for pause := firstPause; ctx.Err() == nil; {
 		before := f.last
 		err := f.run(ctx)
 		if f.last > before {
-			pause = firstPause
+			pause, told = firstPause, ""
 		}
 		switch {
 		case errors.Is(err, errLeft), ctx.Err() != nil:
@@ -29,7 +30,10 @@ func (l *reader[T]) follow(ctx context.Context, after uint64, yield func(T, erro
 			yield(none, err)
 			return
 		}
-		l.logger.LogAttrs(ctx, slog.LevelWarn, "following the log goes on", slog.Uint64("position", f.last), slog.String("cause", err.Error()))
+		if cause := err.Error(); cause != told {
+			l.logger.LogAttrs(ctx, slog.LevelWarn, "following the log goes on", slog.Uint64("position", f.last), slog.String("cause", cause))
+			told = cause
+		}
 		sleep(ctx, pause)
 		pause = min(2*pause, maxPause)
 	}

@@ -30,7 +30,7 @@ func TestCutOffIsKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer store.Close() //nolint:errcheck // not what is tested.
+	defer store.Close()
 	cut := store.CutOff()
 	if len(cut) != 1 || cut[0].Position != 2 || cut[0].Through != 5 {
 		t.Fatalf("cut off: %+v", cut)

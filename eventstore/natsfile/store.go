@@ -50,6 +50,10 @@ type Options struct {
 	Sync func(*os.File) error
 }
 
+// beginTries is how often the newest record of a stream is looked for while
+// messages expire.
+const beginTries = 3
+
 // keepDirectory takes what [Open] cuts off with sound records in it.
 const keepDirectory = "cut"
 
@@ -191,16 +195,23 @@ func (s *Store) Stream(ctx context.Context, name string, head uint64, maxAge tim
 	if !ok {
 		return nil, fmt.Errorf("natsfile: stream %s is not one of those that are made durable", name)
 	}
-	stream = &Stream{name: name, store: s, follower: follower{
-		dir: s.dir, stream: name, fsync: s.options.Sync, chain: chain{rules: rules},
-	}}
-	if err := stream.follower.syncAll(); err != nil {
-		s.noteFaults(name)
-		return nil, fmt.Errorf("natsfile: fsync failed: %w", err)
-	}
-	if err := stream.follower.begin(); err != nil {
+	stream = &Stream{name: name, store: s}
+	for tries := 1; ; tries++ {
+		stream.follower = follower{dir: s.dir, stream: name, fsync: s.options.Sync, chain: chain{rules: rules}}
+		if err := stream.follower.syncAll(); err != nil {
+			s.noteFaults(name)
+			return nil, fmt.Errorf("natsfile: fsync failed: %w", err)
+		}
+		err := stream.follower.begin()
+		if err == nil {
+			break
+		}
 		stream.follower.close()
-		return nil, fmt.Errorf("natsfile: %w", err)
+		// Where messages expire, the server may be removing a block, and writing
+		// the tombstone that begins the next one.
+		if !rules.Expires || tries == beginTries {
+			return nil, fmt.Errorf("natsfile: %w", err)
+		}
 	}
 	if stream.durable = stream.follower.chain.last; stream.durable != head {
 		stream.follower.close()
