@@ -32,7 +32,8 @@
 //     replaced under it is named, never followed.
 //  6. A plaintext value is never encoded.
 //  7. After EraseSecretKey no byte of the key's record is left in the files of
-//     a log server that does not encrypt them.
+//     an external server that does not encrypt them. (An embedded node keeps
+//     its keys in files of its own: kms/slotfile.)
 //  8. Record gives nil only when the record is durable, or when it is one of a
 //     flood of refusals and was counted; what was allowed is never only
 //     counted. What refusals can put into the log, and what they take up in

@@ -104,6 +104,9 @@ func Open(dir string, o Options) (*Store, error) {
 	s.last, s.mark = endOf(last, running), newMark(bootID())
 	if running {
 		s.mark.durable = last.durable
+		for stream, believed := range last.faulted { // it is written anew below
+			s.mark.durable[stream] = max(s.mark.durable[stream], believed)
+		}
 	}
 	if err := s.heal(last); err != nil {
 		return nil, err
@@ -235,7 +238,7 @@ func (s *Store) Stream(ctx context.Context, name string, head uint64, maxAge tim
 func (s *Store) noteDurable(stream string, position uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mark.durable[stream] = position
+	s.mark.durable[stream] = max(s.mark.durable[stream], position) // notes may overtake each other
 	return s.mark.write(s.dir, s.options.Sync)
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -100,7 +101,15 @@ func openBroker(ctx context.Context, cfg Config) (_ *broker, err error) {
 // that there is one, with the embedded log in it.
 func makeOrFindData(cfg Config) error {
 	if !cfg.existing {
-		return os.MkdirAll(cfg.Data, 0o700)
+		if _, err := os.Stat(cfg.Data); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
+			return err
+		}
+		// A power loss must not take the name of a directory with acknowledged
+		// writes in it.
+		return syncDirectory(filepath.Dir(cfg.Data))
 	}
 	if _, err := os.Stat(cfg.Data); err != nil {
 		return err
