@@ -222,13 +222,7 @@ func (e *Embedded) Addr() net.Addr { return e.server.Addr() }
 
 // InProcessConn implements [nats.InProcessConnProvider]. By it a stream knows
 // that its server is this one, which does not sync by itself.
-func (e *Embedded) InProcessConn() (net.Conn, error) {
-	pipe, err := e.server.InProcessConn()
-	if err != nil {
-		return nil, err
-	}
-	return newInProcessConn(pipe), nil
-}
+func (e *Embedded) InProcessConn() (net.Conn, error) { return e.server.InProcessConn() }
 
 // Connect gives a connection to the server, inside the process. What is opened
 // on it is durable as its contract says: see package natsfile.
