@@ -16,7 +16,7 @@ func newRepairCommand(a *app) *cobra.Command {
 	var dryRun bool
 	c := &cobra.Command{
 		Use:   "repair",
-		Short: "Cut off what a power loss left torn in the logs' files (server stopped)",
+		Short: "Remove torn writes from the logs' files after a power loss (server stopped)",
 		Long: `Cut off what a power loss, a kernel crash or a failed disk left torn in the
 files of the embedded logs. The server must be stopped.
 

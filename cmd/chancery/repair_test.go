@@ -14,7 +14,7 @@ import (
 	"github.com/chancery-dev/chancery/cmd/chancery/server"
 )
 
-// lostPower returns a copy of a data directory as it stands when the machine
+// lostPower returns a copy of a data directory as of the moment the machine
 // of its server goes down, with the names of the events' block and of a second,
 // younger block.
 func lostPower(t *testing.T) (data, block, younger string) {

@@ -50,7 +50,7 @@ func (c Config) explain(err error) error {
 	return explained
 }
 
-// fault gives a finding its place in a log, and says what to do.
+// fault returns a finding as a fault of its log, with what to do about it.
 func (c Config) fault(f *natsfile.Finding) *proof.Fault {
 	return proof.NewFault(provedStreams()[f.Stream], f.Position, fmt.Errorf("%w. %s", f, c.remedy(f)))
 }

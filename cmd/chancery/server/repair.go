@@ -28,15 +28,15 @@ type RepairFinding struct {
 	Stream string `json:"stream"`
 	// Position is the first one that is not there.
 	Position uint64 `json:"position"`
-	// Through is the highest position of whole messages behind it, 0 for none.
+	// Through is the highest position of a whole message after Position, 0 for none.
 	Through uint64 `json:"through,omitempty"`
 	// Block and Offset, in bytes, are where the last sound message ends, and
 	// Bytes is how much lies behind that.
 	Block  uint32 `json:"block"`
 	Offset int64  `json:"offset"`
 	Bytes  int64  `json:"bytes"`
-	// Torn says that a crash can have left this, and that nobody was told that
-	// anything behind it is stored. Else it is damage, which is not cut.
+	// Torn reports that a crash can explain this: no message from Position on was
+	// ever acknowledged. Otherwise it is damage, which is not cut.
 	Torn bool `json:"torn"`
 	// Durable is the newest position that is known to have been durable, and
 	// KnownBy names what knows it.
@@ -47,7 +47,7 @@ type RepairFinding struct {
 	Cut bool `json:"cut"`
 }
 
-// Repair cuts off what a crash left behind the last sound position of each log
+// Repair removes torn writes after the last sound position of each log
 // of a data directory, whose server must be stopped. What it cuts off goes into
 // a new directory beside the log. With dryRun it changes nothing.
 //

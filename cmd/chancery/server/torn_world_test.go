@@ -17,7 +17,7 @@ import (
 	"github.com/chancery-dev/chancery/reports"
 )
 
-// powerLoss is a data directory as it stands when the machine goes down. Every
+// powerLoss is a data directory as of the moment the machine goes down. Every
 // log has messages behind the newest position that a witness in it knows.
 type powerLoss struct {
 	Config
@@ -180,7 +180,7 @@ func logFiles(t *testing.T, cfg Config) map[string]string {
 	return all
 }
 
-// logged gives a copy of the directory and what a command on it logs.
+// logged returns a copy of the directory and the log of the commands on it.
 func (p powerLoss) logged(t *testing.T) (powerLoss, *bytes.Buffer) {
 	t.Helper()
 	var b bytes.Buffer
